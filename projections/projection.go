@@ -1,0 +1,44 @@
+package projections
+
+import (
+	"encoding/json"
+
+	"roomlog/eventlog"
+	"roomlog/schema"
+)
+
+// Outcome is what the log's order made of a record.
+type Outcome struct {
+	// Code is "" for an applied record, schema.Parked for one that a projector
+	// failed on, and otherwise says why the record is void.
+	Code schema.Code
+	// Result is the data of the sender's ack, a JSON object; nil unless applied or
+	// a duplicate.
+	Result json.RawMessage
+	// FirstSeq is set when the record is void because an earlier record of the same
+	// user had the same key and body: that one's place. Code is then
+	// schema.DuplicateKey and Result is the first one's.
+	FirstSeq uint64
+	// Pushes are what the rooms are told, in order; nil unless applied.
+	Pushes []Push
+}
+
+// Applied is a record with its outcome, after the batch it was part of is
+// committed to the read models.
+type Applied struct {
+	Record  eventlog.Record
+	Outcome Outcome
+}
+
+// Push is one thing that rooms are told. A socket that is in several of the
+// rooms gets it once, as of the first of them.
+type Push struct {
+	Event string
+	Rooms []string
+	// FollowersOf names a user whose followers are told too, each in their own user
+	// room. They are looked up when the push is delivered, among the users who are
+	// connected, so that a post by someone with a million followers costs the
+	// projector nothing.
+	FollowersOf string
+	Data        json.RawMessage
+}
