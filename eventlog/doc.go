@@ -1,0 +1,20 @@
+// Package eventlog is the log of roomlog: every event as an immutable record in
+// JetStream, in one total order, on disk before anyone hears of it.
+//
+// It runs a NATS server inside the process (or uses one outside) with three
+// streams: EVENTS holds the facts for ever, SIGNALS what is short-lived, ADMIN
+// what moderators watch. A record travels as a CloudEvents 1.0 message in binary
+// mode, so that stock NATS and CloudEvents tools read it.
+//
+// Invariants:
+//   - A record is acked only once it is on disk. Nothing that this package
+//     hands out (Read, Get, Follow) lies past the durable sequence.
+//   - Records of one goroutine are committed in the order of its calls, each
+//     exactly once, and their done functions are called in the log's order.
+//   - Nothing in EVENTS is ever changed or deleted.
+//   - A failed fsync is final: the kernel may have dropped the pages, so the
+//     log takes and acks nothing more.
+//
+// It imports schema and no other package of roomlog. It knows nothing of read
+// models or sockets.
+package eventlog
