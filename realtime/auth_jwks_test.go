@@ -1,0 +1,156 @@
+package realtime_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"roomlog/realtime"
+	"roomlog/schema"
+)
+
+func signedBy(t testing.TB, kid string) string {
+	return tokenSpec{method: jwt.SigningMethodRS256, header: map[string]any{"kid": kid}}.sign(t)
+}
+
+// eventually waits until cond holds.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !cond() {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+func TestKeysInAFileAreRotated(t *testing.T) {
+	path := keySetFile(t, "rsa")
+	a := newAuth(t, realtime.AuthConfig{JWKS: path, Refresh: 5 * time.Millisecond})
+	verify := func(kid string) schema.Code {
+		_, err := a.Verify(t.Context(), signedBy(t, kid))
+		return codeOf(t, err)
+	}
+	if got := verify("rsa"); got != "" {
+		t.Fatalf("before: %s", got)
+	}
+	replaceFile(t, path, keySetOf("rsa-next"))
+	eventually(t, "the new key is taken", func() bool { return verify("rsa-next") == "" })
+	if got := verify("rsa"); got != schema.InvalidToken {
+		t.Errorf("the withdrawn key: %q, want INVALID_TOKEN", got)
+	}
+
+	// A damaged or missing file does not lock anyone out.
+	replaceFile(t, path, []byte(`{"keys":[{"kty":"RSA"`))
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if got := verify("rsa-next"); got != "" {
+		t.Errorf("while the file is gone: %s", got)
+	}
+	replaceFile(t, path, keySetOf("rsa"))
+	eventually(t, "the first key is back", func() bool { return verify("rsa") == "" })
+}
+
+func replaceFile(t *testing.T, path string, content []byte) {
+	t.Helper()
+	next := filepath.Join(filepath.Dir(path), "next")
+	if err := os.WriteFile(next, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(next, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keyServer is an identity provider's JWKS endpoint.
+type keyServer struct {
+	*httptest.Server
+	set   atomic.Pointer[[]byte]
+	reads atomic.Int64
+	fails atomic.Bool
+}
+
+func newKeyServer(t *testing.T, kids ...string) *keyServer {
+	s := &keyServer{}
+	s.publish(kids...)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.reads.Add(1)
+		if s.fails.Load() {
+			http.Error(w, "down", http.StatusServiceUnavailable)
+			return
+		}
+		w.Write(*s.set.Load())
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *keyServer) publish(kids ...string) {
+	set := keySetOf(kids...)
+	s.set.Store(&set)
+}
+
+func TestUnknownKeyIsFetchedAtOnce(t *testing.T) {
+	s := newKeyServer(t, "rsa")
+	a := newAuth(t, realtime.AuthConfig{JWKS: s.URL, UnknownKeyEvery: time.Hour})
+	s.publish("rsa", "rsa-next")
+
+	// Many at once with the new key cost one read.
+	var wg sync.WaitGroup
+	token := signedBy(t, "rsa-next")
+	for range 50 {
+		wg.Go(func() {
+			if _, err := a.Verify(t.Context(), token); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := s.reads.Load(); got != 2 {
+		t.Errorf("%d reads, want 2: one at the start, one for the new key", got)
+	}
+
+	// Invented keys cost none within UnknownKeyEvery.
+	for range 100 {
+		_, err := a.Verify(t.Context(), tokenSpec{method: jwt.SigningMethodRS256, key: authKeys()["rsa"], header: map[string]any{"kid": "nobody"}}.sign(t))
+		if codeOf(t, err) != schema.InvalidToken {
+			t.Fatal(err)
+		}
+	}
+	if got := s.reads.Load(); got != 2 {
+		t.Errorf("%d reads after invented keys, want 2", got)
+	}
+}
+
+func TestKeysBehindAURLAreRotated(t *testing.T) {
+	s := newKeyServer(t, "rsa")
+	a := newAuth(t, realtime.AuthConfig{JWKS: s.URL, Refresh: 5 * time.Millisecond})
+	withdrawn := signedBy(t, "rsa")
+	if _, err := a.Verify(t.Context(), withdrawn); err != nil {
+		t.Fatal(err)
+	}
+	s.fails.Store(true)
+	reads := s.reads.Load()
+	eventually(t, "the provider fails", func() bool { return s.reads.Load() > reads+1 })
+	if _, err := a.Verify(t.Context(), withdrawn); err != nil {
+		t.Errorf("while the provider is down: %v", err)
+	}
+	s.publish("rsa-next")
+	s.fails.Store(false)
+	eventually(t, "the old key is withdrawn", func() bool {
+		_, err := a.Verify(t.Context(), withdrawn)
+		return codeOf(t, err) == schema.InvalidToken
+	})
+	if _, err := a.Verify(t.Context(), signedBy(t, "rsa-next")); err != nil {
+		t.Errorf("the new key: %v", err)
+	}
+}
