@@ -128,6 +128,16 @@ var byName = func() map[string]*Event {
 	return m
 }()
 
+// names holds every name that Lookup knows, so that a frame's event costs no
+// allocation.
+var names = func() map[string]string {
+	m := make(map[string]string, len(byName))
+	for name := range byName {
+		m[name] = name
+	}
+	return m
+}()
+
 // Events returns the whole catalogue. The caller must not change it.
 func Events() []Event { return catalogue }
 

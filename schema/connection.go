@@ -89,9 +89,9 @@ type Disconnect struct {
 	RetryAfterMs int64  `json:"retryAfterMs,omitempty"`
 }
 
-// Ping is the data of socket:ping, and of the other commands that need none:
-// an empty object.
-type Ping struct{}
+// Empty is the data of socket:ping and of the other commands that need none, and
+// of acks without data: an empty object.
+type Empty struct{}
 
 // Pong is the ack of socket:ping: the server's clock.
 type Pong struct {

@@ -84,7 +84,7 @@ var codes = map[Code]struct {
 	message   string
 	temporary bool
 }{
-	BadFrame:     {"the frame is not one JSON object with an event name", false},
+	BadFrame:     {"the frame is not one JSON object", false},
 	UnknownEvent: {"no event of that name is in the catalogue", false},
 	NotACommand:  {"this event is sent by the server only", false},
 	NotAvailable: {"this server does not take this event yet", false},

@@ -1,0 +1,222 @@
+package schema
+
+import (
+	"encoding/json"
+	"errors"
+)
+
+// MaxDepth is how many objects and lists may be nested in a frame, the frame
+// itself included.
+const MaxDepth = 32
+
+var (
+	errSyntax  = errors.New("not JSON")
+	errTooDeep = errors.New("nested too deep")
+)
+
+// scanner steps through JSON (RFC 8259) in place. It is written by hand because
+// every frame of every client goes through it: encoding/json would allocate for
+// each token. Its verdicts are held against encoding/json by a fuzz test. It does
+// not look at UTF-8; callers check the whole text at once.
+type scanner struct {
+	b []byte
+	i int
+}
+
+// peek returns the next byte that is not white space without consuming it, 0 at
+// the end.
+func (s *scanner) peek() byte {
+	for ; s.i < len(s.b); s.i++ {
+		switch c := s.b[s.i]; c {
+		case ' ', '\t', '\n', '\r':
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// take consumes c if it comes next, after white space.
+func (s *scanner) take(c byte) bool {
+	if s.peek() != c {
+		return false
+	}
+	s.i++
+	return true
+}
+
+// skip consumes one value, whose containers may be nested depth deep.
+func (s *scanner) skip(depth int) error {
+	switch c := s.peek(); c {
+	case '{', '[':
+		if depth == 0 {
+			return errTooDeep
+		}
+		if c == '{' {
+			return s.skipObject(depth - 1)
+		}
+		return s.skipList(depth - 1)
+	case '"':
+		_, _, ok := s.text()
+		return syntax(ok)
+	case 't':
+		return syntax(s.word("true"))
+	case 'f':
+		return syntax(s.word("false"))
+	case 'n':
+		return syntax(s.word("null"))
+	default:
+		return syntax(s.number())
+	}
+}
+
+func syntax(ok bool) error {
+	if !ok {
+		return errSyntax
+	}
+	return nil
+}
+
+func (s *scanner) skipObject(depth int) error {
+	s.i++
+	if s.take('}') {
+		return nil
+	}
+	for {
+		if s.peek() != '"' {
+			return errSyntax
+		}
+		if _, _, ok := s.text(); !ok || !s.take(':') {
+			return errSyntax
+		}
+		if err := s.skip(depth); err != nil {
+			return err
+		}
+		if s.take('}') {
+			return nil
+		}
+		if !s.take(',') {
+			return errSyntax
+		}
+	}
+}
+
+func (s *scanner) skipList(depth int) error {
+	s.i++
+	if s.take(']') {
+		return nil
+	}
+	for {
+		if err := s.skip(depth); err != nil {
+			return err
+		}
+		if s.take(']') {
+			return nil
+		}
+		if !s.take(',') {
+			return errSyntax
+		}
+	}
+}
+
+// text consumes the string that starts here and returns what stands between its
+// quotes, and whether that has escapes.
+func (s *scanner) text() (raw []byte, escaped, ok bool) {
+	start := s.i + 1
+	for i := start; i < len(s.b); i++ {
+		switch c := s.b[i]; {
+		case c == '"':
+			s.i = i + 1
+			return s.b[start:i], escaped, true
+		case c < ' ':
+			return nil, false, false
+		case c == '\\':
+			escaped = true
+			i++
+			if i == len(s.b) {
+				return nil, false, false
+			}
+			switch s.b[i] {
+			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+			case 'u':
+				if !hex4(s.b[i+1:]) {
+					return nil, false, false
+				}
+				i += 4
+			default:
+				return nil, false, false
+			}
+		}
+	}
+	return nil, false, false
+}
+
+func hex4(b []byte) bool {
+	if len(b) < 4 {
+		return false
+	}
+	for _, c := range b[:4] {
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F') {
+			return false
+		}
+	}
+	return true
+}
+
+// number consumes a number.
+func (s *scanner) number() bool {
+	s.one("-")
+	if !s.one("0") && !s.digits() {
+		return false
+	}
+	if s.one(".") && !s.digits() {
+		return false
+	}
+	if s.one("eE") {
+		s.one("+-")
+		return s.digits()
+	}
+	return true
+}
+
+// one consumes the next byte if it is one of set.
+func (s *scanner) one(set string) bool {
+	if s.i == len(s.b) {
+		return false
+	}
+	for i := range len(set) {
+		if s.b[s.i] == set[i] {
+			s.i++
+			return true
+		}
+	}
+	return false
+}
+
+func (s *scanner) digits() bool {
+	start := s.i
+	for s.i < len(s.b) && '0' <= s.b[s.i] && s.b[s.i] <= '9' {
+		s.i++
+	}
+	return s.i > start
+}
+
+func (s *scanner) word(w string) bool {
+	if len(s.b)-s.i < len(w) || string(s.b[s.i:s.i+len(w)]) != w {
+		return false
+	}
+	s.i += len(w)
+	return true
+}
+
+// unescape returns the text of a string that has escapes, given what stands
+// between its quotes. Half a surrogate pair becomes U+FFFD, as in encoding/json.
+func unescape(raw []byte) []byte {
+	quoted := make([]byte, 0, len(raw)+2)
+	quoted = append(append(append(quoted, '"'), raw...), '"')
+	var s string
+	if err := json.Unmarshal(quoted, &s); err != nil {
+		panic("schema: unescape of a string that was not scanned: " + err.Error())
+	}
+	return []byte(s)
+}
