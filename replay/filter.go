@@ -1,0 +1,114 @@
+package replay
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"roomlog/eventlog"
+	"roomlog/schema"
+)
+
+// Filter says which records a replay shows. The zero value shows all of them;
+// what is set must all hold.
+type Filter struct {
+	Event     string           `json:"event,omitempty"`     // a name, or all of a noun: "post:*"
+	Actor     string           `json:"actor,omitempty"`     // user id
+	Entity    string           `json:"entity,omitempty"`    // "post:01J…"
+	Namespace schema.Namespace `json:"namespace,omitempty"` // "social"
+	From      uint64           `json:"from,omitempty"`      // first seq
+	To        uint64           `json:"to,omitempty"`        // last seq; 0: the log's end
+	Since     time.Time        `json:"since,omitzero"`      // accepted at or after
+}
+
+// Validate returns an error that says what to write instead when no record of
+// any log could match f.
+func (f Filter) Validate() error {
+	if err := validEvent(f.Event); err != nil {
+		return err
+	}
+	if f.Actor != "" && !schema.ValidUserID(f.Actor) {
+		return fmt.Errorf("actor %q is no user id: give 1 to 128 printable characters without spaces", f.Actor)
+	}
+	if f.Entity != "" {
+		typ, id, found := strings.Cut(f.Entity, ":")
+		if !found || typ == "" || id == "" {
+			return fmt.Errorf("entity %q has no type: write it as TYPE:ID, for example post:01JDXK5T7Q8W9V0A1B2C3D4E5F or user:alice", f.Entity)
+		}
+	}
+	switch f.Namespace {
+	case "", schema.Social, schema.Messaging, schema.Notifications, schema.Admin:
+	default:
+		return fmt.Errorf("no records are in namespace %q: use social, messaging, notifications or admin", f.Namespace)
+	}
+	if f.To != 0 && f.From > f.To {
+		return fmt.Errorf("nothing lies between seq %d and seq %d: from must not be greater than to", f.From, f.To)
+	}
+	return nil
+}
+
+func validEvent(name string) error {
+	if name == "" {
+		return nil
+	}
+	if noun, all := strings.CutSuffix(name, ":*"); all {
+		for _, e := range schema.Events() {
+			if e.Kind == schema.Fact && strings.HasPrefix(e.Name, noun+":") {
+				return nil
+			}
+		}
+		return fmt.Errorf("no fact of the catalogue is called %q: use for example post:* or user:*", name)
+	}
+	e, ok := schema.Lookup(name)
+	if !ok {
+		return fmt.Errorf("no event of the catalogue is called %q: use a name such as post:create, or post:* for all of a noun", name)
+	}
+	if e.Kind != schema.Fact {
+		return fmt.Errorf("%s is a %s and never in the log: only facts are", name, e.Kind)
+	}
+	return nil
+}
+
+// match reports whether r is one of the records that f asks for, whatever its seq.
+func (f Filter) match(r *eventlog.Record) bool {
+	if f.Event != "" && f.Event != r.Event {
+		noun, all := strings.CutSuffix(f.Event, "*")
+		if !all || !strings.HasPrefix(r.Event, noun) {
+			return false
+		}
+	}
+	return (f.Actor == "" || f.Actor == r.Actor.ID) &&
+		(f.Entity == "" || f.Entity == r.Entity) &&
+		(f.Namespace == "" || f.Namespace == schema.NamespaceOf(r.Event)) &&
+		(f.Since.IsZero() || !r.Time.Go().Before(f.Since))
+}
+
+// ParseSince reads a moment as people give one: an RFC 3339 time, or a duration
+// before now ("90s", "2h", "3d"). "" is no moment.
+func ParseSince(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	d, err := parseAge(s)
+	if err != nil || d < 0 {
+		return time.Time{}, fmt.Errorf("%q is no moment: give a duration before now such as 90s, 2h or 3d, or a time such as 2026-11-23T18:00:00Z", s)
+	}
+	return now.Add(-d), nil
+}
+
+// parseAge is time.ParseDuration with days, which auditors think in.
+func parseAge(s string) (time.Duration, error) {
+	days, found := strings.CutSuffix(s, "d")
+	if !found {
+		return time.ParseDuration(s)
+	}
+	h, err := time.ParseDuration(days + "h")
+	if err != nil || h > 100*365*time.Hour {
+		return 0, errors.New("not a number of days")
+	}
+	return 24 * h, nil
+}
