@@ -44,7 +44,7 @@ var catalogue = []Event{
 	{"conversation:create", Fact, 1, AnyUser, "every participant's user room", HomeConversations, "conversation", "Opens a direct or group conversation."},
 	{"conversation:update", Fact, 1, Participant, "conversation room, added and removed users", HomeConversations, "conversation", "Renames a conversation, adds or removes participants."},
 	{"conversation:delete", Fact, 1, ConversationOwner, "conversation room", HomeConversations, "conversation", "Deletes a conversation."},
-	{"message:join", Signal, 1, Participant, "the socket", "", "conversation", "Joins a conversation's room on this socket."},
+	{"message:join", Signal, 1, Participant, "", "", "conversation", "Joins a conversation's room on this socket."},
 	{"message:joined", Push, 1, Server, "the socket that joined", "", "conversation", "The socket is in the conversation's room."},
 	{"message:leave", Signal, 1, AnyUser, "", "", "conversation", "Leaves a conversation's room on this socket."},
 	{"message:typing", Signal, 1, Participant, "conversation room", "", "conversation", "Says that the user is writing a message, or stopped."},
@@ -77,7 +77,7 @@ var catalogue = []Event{
 	{"admin:reports", Query, 1, Moderators, "", "", "", "Reports, open ones first."},
 	{"admin:history", Query, 1, Moderators, "", "", "", "The ADMIN stream by page."},
 	{"admin:stats", Query, 1, Moderators, "", "", "", "Live figures."},
-	{"admin:tail", Signal, 1, Moderators, "the socket", "", "", "Follows the log on this socket, filtered."},
+	{"admin:tail", Signal, 1, Moderators, "", "", "", "Follows the log on this socket, filtered."},
 	{"admin:record", Push, 1, Server, "the socket that follows", "", "", "A committed record that matches a tail's filter."},
 
 	// the connection

@@ -73,11 +73,17 @@ func (e Event) Namespace() Namespace { return NamespaceOf(e.Name) }
 
 // Subject returns the NATS subject of a fact ("events.social.post.create") or a
 // signal ("signals.social.post.join"). No entity id is part of it: JetStream
-// keeps every distinct subject in memory.
+// keeps every distinct subject in memory. Queries and pushes are never recorded:
+// their subject is "".
 func (e Event) Subject() string {
-	stream := "events."
-	if e.Kind == Signal {
+	var stream string
+	switch e.Kind {
+	case Fact:
+		stream = "events."
+	case Signal:
 		stream = "signals."
+	default:
+		return ""
 	}
 	return stream + string(e.Namespace()) + "." + strings.Replace(e.Name, ":", ".", 1)
 }
