@@ -1,0 +1,244 @@
+package eventlog
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"roomlog/schema"
+
+	"github.com/nats-io/nats.go"
+)
+
+// The headers of a record: CloudEvents 1.0 in binary mode, as the NATS protocol
+// binding names them. NATS header names are case-sensitive; these are exact.
+const (
+	headerSpecVersion = "ce-specversion"
+	headerID          = "ce-id"
+	headerType        = "ce-type"
+	headerSource      = "ce-source"
+	headerTime        = "ce-time"
+	headerSubject     = "ce-subject"
+	headerDataSchema  = "ce-dataschema"
+	headerActor       = "ce-actor"
+	headerCorrelation = "ce-correlationid"
+	headerCausation   = "ce-causationid"
+	headerKey         = "ce-idempotencykey"
+	headerSocket      = "ce-socketid"
+	headerMsgID       = "Nats-Msg-Id" // the server drops a second message of that id
+
+	specVersion  = "1.0"
+	schemaPrefix = "urn:roomlog:schema:" // then "post.create.v1"
+)
+
+// errForeign says why a message of a stream is no record.
+var errForeign = errors.New("the message is not a record of roomlog")
+
+// encode turns a record into the message that is published, and says how many
+// bytes the server stores of it. The data of the record that it returns shares
+// memory with the message and not with r.
+func encode(r Record, subject, source string) (*nats.Msg, Record, int, error) {
+	if r.ID == "" {
+		return nil, r, 0, errors.New("the record has no id")
+	}
+	body, data, err := encodeBody(r.Actor, r.Data)
+	if err != nil {
+		return nil, r, 0, err
+	}
+	r.Data = data
+	size := len(subject) + len("NATS/1.0\r\n\r\n") + len(body)
+
+	// One array behind all values: the map's slices then cost no allocation each.
+	fields := [...]struct{ name, value string }{
+		{headerSpecVersion, specVersion},
+		{headerID, r.ID},
+		{headerType, r.Event},
+		{headerSource, source},
+		{headerTime, r.Time.String()},
+		{headerDataSchema, schemaName(r.Event, r.Version)},
+		{headerMsgID, r.ID},
+		{headerSubject, r.Entity},
+		{headerActor, r.Actor.ID},
+		{headerCorrelation, r.CorrelationID},
+		{headerCausation, r.CausationID},
+		{headerKey, r.Key},
+		{headerSocket, r.Socket},
+	}
+	values := make([]string, len(fields))
+	header := make(nats.Header, len(fields))
+	for i, f := range fields {
+		if f.value == "" {
+			continue
+		}
+		values[i] = escape(f.value)
+		header[f.name] = values[i : i+1 : i+1]
+		size += len(f.name) + len(": \r\n") + len(values[i])
+	}
+	return &nats.Msg{Subject: subject, Header: header, Data: body}, r, size, nil
+}
+
+// decode turns a message back into a record. A message that is no record comes
+// back with Err set and whatever could be read.
+func decode(seq uint64, header nats.Header, body []byte) Record {
+	r := Record{Seq: seq}
+	r.Err = decodeHeader(&r, header)
+	if r.Err != nil {
+		return r
+	}
+	if r.Actor, r.Data, r.Err = decodeBody(body); r.Err != nil {
+		r.Err = fmt.Errorf("%w: %w", errForeign, r.Err)
+	}
+	return r
+}
+
+func decodeHeader(r *Record, header nats.Header) error {
+	if v := first(header, headerSpecVersion); v != specVersion {
+		return fmt.Errorf("%w: %s is %q, not %q", errForeign, headerSpecVersion, v, specVersion)
+	}
+	for _, f := range [...]struct {
+		name string
+		to   *string
+	}{
+		{headerID, &r.ID},
+		{headerType, &r.Event},
+		{headerSubject, &r.Entity},
+		{headerCorrelation, &r.CorrelationID},
+		{headerCausation, &r.CausationID},
+		{headerKey, &r.Key},
+		{headerSocket, &r.Socket},
+	} {
+		v, err := unescape(first(header, f.name))
+		if err != nil {
+			return fmt.Errorf("%w: %s: %w", errForeign, f.name, err)
+		}
+		*f.to = v
+	}
+	if r.ID == "" || r.Event == "" {
+		return fmt.Errorf("%w: %s or %s is missing", errForeign, headerID, headerType)
+	}
+	t, err := parseTime(first(header, headerTime))
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", errForeign, headerTime, err)
+	}
+	r.Time = t
+	if r.Version, err = schemaVersion(first(header, headerDataSchema)); err != nil {
+		return fmt.Errorf("%w: %s: %w", errForeign, headerDataSchema, err)
+	}
+	return nil
+}
+
+func first(header nats.Header, name string) string {
+	if v := header[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// schemaName returns the URI of an event's data schema:
+// "urn:roomlog:schema:post.create.v1".
+func schemaName(event string, version int) string {
+	return schemaPrefix + strings.Replace(event, ":", ".", 1) + ".v" + strconv.Itoa(version)
+}
+
+func schemaVersion(uri string) (int, error) {
+	i := strings.LastIndex(uri, ".v")
+	if i < 0 {
+		return 0, fmt.Errorf("%q names no version", uri)
+	}
+	version, err := strconv.Atoi(uri[i+2:])
+	if err != nil || version < 1 {
+		return 0, fmt.Errorf("%q names no version", uri)
+	}
+	return version, nil
+}
+
+// parseTime reads an RFC 3339 time; the form that encode writes takes a shortcut,
+// since time.Parse is what decoding a record would otherwise spend most on.
+func parseTime(s string) (schema.Time, error) {
+	if t, ok := parseMillis(s); ok {
+		return t, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return 0, err
+	}
+	return schema.TimeOf(t), nil
+}
+
+// parseMillis reads "2006-01-02T15:04:05.000Z" and nothing else.
+func parseMillis(s string) (schema.Time, bool) {
+	const form = "0000-00-00T00:00:00.000Z"
+	if len(s) != len(form) {
+		return 0, false
+	}
+	for i := range len(form) {
+		if digit := s[i] >= '0' && s[i] <= '9'; form[i] == '0' && !digit || form[i] != '0' && s[i] != form[i] {
+			return 0, false
+		}
+	}
+	number := func(from, to int) (n int) {
+		for _, c := range []byte(s[from:to]) {
+			n = n*10 + int(c-'0')
+		}
+		return n
+	}
+	year, month, day := number(0, 4), number(5, 7), number(8, 10)
+	hour, minute, second, milli := number(11, 13), number(14, 16), number(17, 19), number(20, 23)
+	if month < 1 || month > 12 || day < 1 || day > 28 || hour > 23 || minute > 59 || second > 59 {
+		return 0, false // a rare day, or none: time.Parse knows
+	}
+	return schema.TimeOf(time.Date(year, time.Month(month), day, hour, minute, second, milli*1e6, time.UTC)), true
+}
+
+// escape percent-encodes a header value as the CloudEvents bindings for HTTP and
+// NATS say: space, double quote, percent, and all but printable ASCII.
+func escape(s string) string {
+	n := 0
+	for i := range len(s) {
+		if mustEscape(s[i]) {
+			n++
+		}
+	}
+	if n == 0 {
+		return s
+	}
+	const hex = "0123456789ABCDEF"
+	b := make([]byte, 0, len(s)+2*n)
+	for i := range len(s) {
+		if c := s[i]; mustEscape(c) {
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		} else {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+func mustEscape(c byte) bool { return c <= ' ' || c > '~' || c == '"' || c == '%' }
+
+// unescape undoes escape. It takes hex digits of either case.
+func unescape(s string) (string, error) {
+	i := strings.IndexByte(s, '%')
+	if i < 0 {
+		return s, nil
+	}
+	b := append(make([]byte, 0, len(s)), s[:i]...)
+	for ; i < len(s); i++ {
+		if s[i] != '%' {
+			b = append(b, s[i])
+			continue
+		}
+		if i+2 >= len(s) {
+			return "", errors.New("a percent sign without two hex digits")
+		}
+		v, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
+		if err != nil {
+			return "", errors.New("a percent sign without two hex digits")
+		}
+		b = append(b, byte(v))
+		i += 2
+	}
+	return string(b), nil
+}

@@ -1,0 +1,90 @@
+package eventlog
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are the log's figures for Prometheus. The zero value records nothing.
+type metrics struct {
+	registerer prometheus.Registerer
+	collectors []prometheus.Collector
+	records    prometheus.Histogram
+	commits    prometheus.Histogram
+	fsyncs     prometheus.Histogram
+}
+
+func newMetrics(registerer prometheus.Registerer, l *Log) (metrics, error) {
+	if registerer == nil {
+		return metrics{}, nil
+	}
+	m := metrics{
+		registerer: registerer,
+		records: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "roomlog_log_group_records",
+			Help:    "Records made durable together by one group commit.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 11),
+		}),
+		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "roomlog_log_commit_seconds",
+			Help:    "Time of one group commit, from the queue to the answers.",
+			Buckets: prometheus.ExponentialBuckets(0.0002, 2, 14),
+		}),
+		fsyncs: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "roomlog_log_fsync_seconds",
+			Help:    "Time that a group commit spends on fsync.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 14),
+		}),
+	}
+	m.collectors = []prometheus.Collector{
+		m.records, m.commits, m.fsyncs,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "roomlog_log_durable_seq",
+			Help: "The durable sequence: everything up to it is on disk.",
+		}, func() float64 { return float64(l.Durable()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "roomlog_log_queued_records",
+			Help: "Records that wait for the next group commit.",
+		}, func() float64 { return float64(l.queue.length()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "roomlog_log_failed",
+			Help: "1 when the log takes no records any more.",
+		}, func() float64 {
+			if l.Err() != nil {
+				return 1
+			}
+			return 0
+		}),
+	}
+	var errs []error
+	for _, c := range m.collectors {
+		errs = append(errs, registerer.Register(c))
+	}
+	if err := errors.Join(errs...); err != nil {
+		m.unregister()
+		return metrics{}, fmt.Errorf("registering the log's metrics: %w", err)
+	}
+	return m, nil
+}
+
+func (m *metrics) group(records int, took time.Duration) {
+	if m.registerer != nil {
+		m.records.Observe(float64(records))
+		m.commits.Observe(took.Seconds())
+	}
+}
+
+func (m *metrics) sync(took time.Duration) {
+	if m.registerer != nil {
+		m.fsyncs.Observe(took.Seconds())
+	}
+}
+
+func (m *metrics) unregister() {
+	for _, c := range m.collectors {
+		m.registerer.Unregister(c)
+	}
+}
