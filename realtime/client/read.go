@@ -95,7 +95,8 @@ func (c *Client) readClose(payload []byte) error {
 		return &CloseError{Code: schema.CloseCode(ws.StatusNoStatusRcvd)}
 	}
 	code, reason := ws.ParseCloseFrameData(payload)
-	if err := ws.CheckCloseFrameData(code, reason); err != nil {
+	// 1012 to 1014 were registered with IANA after the RFC; gobwas does not know them.
+	if err := ws.CheckCloseFrameData(code, reason); err != nil && !(code.In(ws.StatusCodeRange{Min: 1012, Max: 1014}) && utf8.ValidString(reason)) {
 		return c.refuse(ws.StatusProtocolError, err.Error())
 	}
 	c.writeClose(code, "") // the answer that RFC 6455, 5.5.1 asks for
