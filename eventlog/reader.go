@@ -36,7 +36,9 @@ type reader struct {
 	live   bool // wait at the end of the stream for more, instead of returning nothing
 
 	sub       *nats.Subscription
+	inbox     string // subject of answers, before the request's number
 	pull      string // subject of requests
+	requests  uint64 // sent so far
 	consumer  string
 	open      bool   // a request is under way
 	left      int    // messages that it may still bring
@@ -131,6 +133,10 @@ func (r *reader) receive(ctx context.Context, to uint64) error {
 // server says that it brings no more.
 func (r *reader) receiveOne(ctx context.Context) (Record, error) {
 	m, err := r.sub.NextMsgWithContext(ctx)
+	// An earlier request may end with a word of its own after its last message.
+	for err == nil && strings.HasPrefix(m.Subject, r.inbox) && m.Subject != r.answer() {
+		m, err = r.sub.NextMsgWithContext(ctx)
+	}
 	if err != nil {
 		return Record{}, fmt.Errorf("%w: %w", errStalled, err)
 	}
@@ -170,7 +176,8 @@ func (r *reader) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making a consumer of %s: %w", r.stream, err)
 	}
-	if r.sub, err = r.l.nc.SubscribeSync(nats.NewInbox()); err != nil {
+	r.inbox = nats.NewInbox() + "."
+	if r.sub, err = r.l.nc.SubscribeSync(r.inbox + "*"); err != nil {
 		return err
 	}
 	r.consumer = consumer.CachedInfo().Name
@@ -196,9 +203,13 @@ func (r *reader) request(to uint64) error {
 	if err != nil {
 		return err
 	}
+	r.requests++
 	r.open, r.left = true, request.Batch
-	return r.l.nc.PublishRequest(r.pull, r.sub.Subject, body)
+	return r.l.nc.PublishRequest(r.pull, r.answer(), body)
 }
+
+// answer returns where the server answers the request under way.
+func (r *reader) answer() string { return r.inbox + strconv.FormatUint(r.requests, 10) }
 
 // close ends the reader. It can be started again at its place.
 func (r *reader) close() {
