@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"strings"
 
 	"roomlog/schema"
 
@@ -16,7 +17,7 @@ import (
 // goroutine keep their order.
 func (l *Log) Signal(r Record) error {
 	event, ok := schema.Lookup(r.Event)
-	if !ok || event.Kind != schema.Signal {
+	if !ok || !strings.HasPrefix(event.Subject(), "signals.") {
 		return fmt.Errorf("signal: %q is no signal of the catalogue", r.Event)
 	}
 	e, err := l.newEntry(event, r)

@@ -73,14 +73,15 @@ func (e Event) Namespace() Namespace { return NamespaceOf(e.Name) }
 
 // Subject returns the NATS subject of a fact ("events.social.post.create") or a
 // signal ("signals.social.post.join"). No entity id is part of it: JetStream
-// keeps every distinct subject in memory. Queries and pushes are never recorded:
-// their subject is "".
+// keeps every distinct subject in memory. Queries and pushes are never recorded
+// (their subject is "") but for socket:disconnect: the server records it as a
+// signal, since with socket:connect it tells when users were there.
 func (e Event) Subject() string {
 	var stream string
-	switch e.Kind {
-	case Fact:
+	switch {
+	case e.Kind == Fact:
 		stream = "events."
-	case Signal:
+	case e.Kind == Signal, e.Name == "socket:disconnect":
 		stream = "signals."
 	default:
 		return ""
