@@ -1,0 +1,132 @@
+package projections
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"roomlog/schema"
+)
+
+// comment is a row of comments.
+type comment struct {
+	id, author, parent string
+	created, updated   schema.Time // updated 0: never
+	content            string
+}
+
+func (c comment) encode() []byte {
+	b := make([]byte, 0, len(c.content)+len(c.author)+80)
+	b = appendText(b, c.id)
+	b = appendText(b, c.author)
+	b = appendText(b, c.parent)
+	b = appendTime(b, c.created)
+	b = appendTime(b, c.updated)
+	return append(b, c.content...)
+}
+
+func decodeComment(row []byte) comment {
+	f := fields{row}
+	return comment{f.text(), f.text(), f.text(), f.time(), f.time(), string(f.rest)}
+}
+
+// whereabouts is a row of commentPlace. It stays when the comment is deleted, so
+// that its id still works as a cursor.
+type whereabouts struct {
+	deleted   bool
+	post, seq uint64 // places of the post and of the comment
+}
+
+func (w whereabouts) encode() []byte {
+	b := append(make([]byte, 0, 16), flag(w.deleted))
+	b = binary.AppendUvarint(b, w.post)
+	return binary.AppendUvarint(b, w.seq)
+}
+
+func decodeWhereabouts(row []byte) whereabouts {
+	f := fields{row}
+	return whereabouts{f.uint() == 1, f.uint(), f.uint()}
+}
+
+func commentKey(post, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(seqKey(post), seq)
+}
+
+// find returns where a comment of a post is, or was if it is deleted.
+func (f *feeds) find(h head, commentID string) (w whereabouts, ok bool) {
+	row := f.commentPlace.get([]byte(commentID))
+	if row == nil {
+		return whereabouts{}, false
+	}
+	w = decodeWhereabouts(row)
+	return w, w.post == h.seq
+}
+
+// comment returns a comment that is there, with its post.
+func (f *feeds) comment(postID, commentID string) (head, whereabouts, comment, schema.Code) {
+	h, ok := f.post(postID)
+	if !ok {
+		return head{}, whereabouts{}, comment{}, schema.PostNotFound
+	}
+	w, ok := f.find(h, commentID)
+	if !ok || w.deleted {
+		return head{}, whereabouts{}, comment{}, schema.CommentNotFound
+	}
+	return h, w, decodeComment(f.comments.get(commentKey(w.post, w.seq))), ""
+}
+
+func (f *feeds) createComment(r *record, d *schema.PostComment) (verdict, error) {
+	h, ok := f.post(d.PostID)
+	if !ok {
+		return void(schema.PostNotFound), nil
+	}
+	if d.ParentID != "" {
+		if w, ok := f.find(h, d.ParentID); !ok || w.deleted {
+			return void(schema.CommentNotFound), nil
+		}
+	}
+	if f.commentPlace.has([]byte(r.ID)) {
+		return verdict{}, fmt.Errorf("the comment id %s is taken", r.ID)
+	}
+	c := comment{id: r.ID, author: r.Actor.ID, parent: d.ParentID, created: r.Time, content: d.Content}
+	h.comments++
+	f.comments.put(commentKey(h.seq, r.Seq), c.encode())
+	f.commentPlace.put([]byte(r.ID), whereabouts{post: h.seq, seq: r.Seq}.encode())
+	f.setPost(d.PostID, h)
+	return applied(schema.PostCommented{
+		PostID: d.PostID, CommentsCount: int(h.comments),
+		Comment: schema.Comment{ID: r.ID, Author: r.Actor, Content: d.Content, ParentID: d.ParentID, CreatedAt: r.Time},
+	}, schema.PostRoom(d.PostID), schema.UserRoom(h.author)), nil
+}
+
+func (f *feeds) updateComment(r *record, d *schema.CommentUpdate) (verdict, error) {
+	h, w, c, code := f.comment(d.PostID, d.CommentID)
+	switch {
+	case code != "":
+		return void(code), nil
+	case c.author != r.Actor.ID:
+		return void(schema.NotPermitted), nil
+	}
+	c.content, c.updated = d.Content, r.Time
+	f.comments.put(commentKey(w.post, w.seq), c.encode())
+	return applied(schema.CommentUpdated{
+		PostID: d.PostID, CommentID: d.CommentID, Content: d.Content, UpdatedAt: r.Time, CommentsCount: int(h.comments),
+	}, schema.PostRoom(d.PostID)), nil
+}
+
+// deleteComment takes one comment away; the answers to it stay.
+func (f *feeds) deleteComment(r *record, d *schema.CommentDelete) (verdict, error) {
+	h, w, c, code := f.comment(d.PostID, d.CommentID)
+	switch {
+	case code != "":
+		return void(code), nil
+	case c.author != r.Actor.ID && h.author != r.Actor.ID:
+		return void(schema.NotPermitted), nil
+	}
+	h.comments--
+	f.comments.remove(commentKey(w.post, w.seq))
+	f.commentPlace.put([]byte(d.CommentID), whereabouts{deleted: true, post: w.post, seq: w.seq}.encode())
+	f.setPost(d.PostID, h)
+	return applied(schema.CommentDeleted{
+		PostID: d.PostID, CommentID: d.CommentID, DeletedBy: r.Actor.ID, CommentsCount: int(h.comments),
+	}, schema.PostRoom(d.PostID)), nil
+}

@@ -1,0 +1,23 @@
+// Package projections turns the log into read models in one bbolt file, decides
+// what becomes of every record, and answers the queries.
+//
+// A projector is a pure function of the record and its own bucket. For every
+// fact one projector is home: it decides whether the record is applied or void,
+// and the other projectors are given that outcome. The order for one record is
+// fixed: keys (is it a retry?), the home projector, the other projectors, and
+// keys again, which remembers the answer.
+//
+// Invariants:
+//   - Everything in the file comes back, equal in content, from the log alone:
+//     no clock, no randomness, no map order and no batch boundary reaches a
+//     bucket or a push. Digest makes that comparable.
+//   - One transaction a batch, with the checkpoint in it. Applied advances, and
+//     Deliver is called, only after that transaction is on disk.
+//   - A projector that fails on a record leaves no trace of it in its bucket. The
+//     record is parked and the others carry on.
+//   - A projector reads and writes only its own top-level bucket. Queries may
+//     read all of them, at one position of the log.
+//
+// It imports schema and eventlog and no other package of roomlog. It knows
+// nothing of sockets.
+package projections

@@ -1,0 +1,81 @@
+package projections
+
+import "roomlog/schema"
+
+// feeds is posts, comments, shares and the timelines of their authors. It is home
+// to post:create, post:update, post:delete, post:share, post:comment,
+// comment:update and comment:delete.
+//
+// Lists are in the order of the log, not of the ids: ids come from the gateways'
+// clocks.
+type feeds struct {
+	posts        table // post id → head
+	bodies       table // place of the post → body
+	timelines    table // author, place → a post or a share of one
+	authors      table // user → number of posts
+	shares       table // share id → place, so that it works as a cursor
+	sharers      table // place of the post, user → place of the share
+	comments     table // place of the post, place → comment
+	commentPlace table // comment id → whereabouts
+}
+
+func (f *feeds) observe(*record, *verdict) error { return nil }
+
+// timelineEntry is a row of timelines: a post, or a share of one.
+type timelineEntry struct {
+	postID  string
+	shareID string // "" for the post itself
+	at      schema.Time
+	content string // what the sharer said
+}
+
+func entryOfPost(postID string) []byte { return appendText(nil, postID) }
+
+func (e timelineEntry) encode() []byte {
+	b := appendText(make([]byte, 0, 64+len(e.content)), e.postID)
+	b = appendText(b, e.shareID)
+	b = appendTime(b, e.at)
+	return appendText(b, e.content)
+}
+
+func decodeTimelineEntry(row []byte) timelineEntry {
+	f := fields{row}
+	e := timelineEntry{postID: f.text()}
+	if len(f.rest) > 0 {
+		e.shareID, e.at, e.content = f.text(), f.time(), f.text()
+	}
+	return e
+}
+
+func (f *feeds) share(r *record, d *schema.PostShare) (verdict, error) {
+	h, ok := f.post(d.PostID)
+	if !ok {
+		return void(schema.PostNotFound), nil
+	}
+	key := sharerKey(h.seq, r.Actor.ID)
+	if f.sharers.has(key) {
+		return void(schema.AlreadyShared), nil
+	}
+	e := timelineEntry{postID: d.PostID, shareID: r.ID, at: r.Time, content: d.Content}
+	h.shares++
+	f.sharers.put(key, seqKey(r.Seq))
+	f.shares.put([]byte(r.ID), seqKey(r.Seq))
+	f.timelines.put(place(r.Actor.ID, r.Seq), e.encode())
+	f.setPost(d.PostID, h)
+	return applied(schema.PostShared{
+		PostID: d.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, SharesCount: int(h.shares),
+	}, schema.PostRoom(d.PostID), schema.UserRoom(h.author)), nil
+}
+
+func sharerKey(post uint64, user string) []byte { return append(seqKey(post), user...) }
+
+// placeOf returns the place of a post or share, of a deleted one too.
+func (f *feeds) placeOf(id string) (seq uint64, ok bool) {
+	if row := f.posts.get([]byte(id)); row != nil {
+		return decodeHead(row).seq, true
+	}
+	if row := f.shares.get([]byte(id)); row != nil {
+		return seqOf(row), true
+	}
+	return 0, false
+}

@@ -1,0 +1,247 @@
+package projections
+
+import (
+	"encoding/binary"
+
+	"roomlog/schema"
+)
+
+// graph is who users are and how they relate. It is home to user:follow,
+// user:friend-request and user:block.
+type graph struct {
+	users     table // user → user row
+	following table // follower, followed → place of the follow
+	follows   table // follower, place → followed: whom a user follows, by time
+	followers table // followed, place → follower
+	blocks    table // blocker, blocked → present
+	friends   table // the pair in order → requester, or friendship
+}
+
+// present is the value of a row that says all with its key.
+var present = []byte{1}
+
+// friendship in place of a requester: no user id is empty.
+var friendship = []byte{0}
+
+// user is a row of users. One that only others named has no name of its own yet.
+type user struct {
+	username, avatar     string
+	followers, following uint64
+}
+
+func (u user) encode() []byte {
+	b := make([]byte, 0, len(u.username)+len(u.avatar)+8)
+	b = appendText(b, u.username)
+	b = appendText(b, u.avatar)
+	b = binary.AppendUvarint(b, u.followers)
+	return binary.AppendUvarint(b, u.following)
+}
+
+func decodeUser(row []byte) user {
+	f := fields{row}
+	return user{f.text(), f.text(), f.uint(), f.uint()}
+}
+
+func (u user) actor(id string) schema.Actor {
+	a := schema.Actor{ID: id, Username: u.username, Avatar: u.avatar}
+	if a.Username == "" {
+		a.Username = id
+	}
+	return a
+}
+
+func (g *graph) user(id string) (u user, ok bool) {
+	row := g.users.get([]byte(id))
+	if row == nil {
+		return user{}, false
+	}
+	return decodeUser(row), true
+}
+
+func (g *graph) setUser(id string, u user) { g.users.put([]byte(id), u.encode()) }
+
+// meet makes sure that a user exists, under the name they act with.
+func (g *graph) meet(a schema.Actor) {
+	u, ok := g.user(a.ID)
+	if ok && u.username == a.Username && u.avatar == a.Avatar {
+		return
+	}
+	u.username, u.avatar = a.Username, a.Avatar
+	g.setUser(a.ID, u)
+}
+
+// mention makes sure that a user exists whom someone else acts upon.
+func (g *graph) mention(id string) user {
+	u, ok := g.user(id)
+	if !ok {
+		g.setUser(id, u)
+	}
+	return u
+}
+
+func (g *graph) observe(r *record, v *verdict) error {
+	if v.Code == "" {
+		g.meet(r.Actor)
+	}
+	return nil
+}
+
+func (g *graph) isFollowing(follower, followed string) bool {
+	return g.following.has(pair(follower, followed))
+}
+
+func (g *graph) isBlocked(a, b string) bool {
+	return g.blocks.has(pair(a, b)) || g.blocks.has(pair(b, a))
+}
+
+func (g *graph) areFriends(a, b string) bool {
+	row := g.friends.get(couple(a, b))
+	return row != nil && row[0] == friendship[0]
+}
+
+// couple is the key of a relation that has no direction.
+func couple(a, b string) []byte {
+	if a > b {
+		a, b = b, a
+	}
+	return pair(a, b)
+}
+
+// refuse says why nobody may do such a thing to such a user, "" for no reason.
+func refuse(r *record, target string) schema.Code {
+	switch {
+	case !schema.ValidUserID(target):
+		return schema.InvalidField
+	case target == r.Actor.ID:
+		return schema.Oneself
+	}
+	return ""
+}
+
+func (g *graph) follow(r *record, d *schema.UserFollow) (verdict, error) {
+	if code := refuse(r, d.FollowingID); code != "" {
+		return void(code), nil
+	}
+	following := g.isFollowing(r.Actor.ID, d.FollowingID)
+	switch {
+	case d.Action == schema.ActionFollow && g.isBlocked(r.Actor.ID, d.FollowingID):
+		return void(schema.Blocked), nil
+	case d.Action == schema.ActionFollow && following:
+		return void(schema.AlreadyFollowing), nil
+	case d.Action == schema.ActionUnfollow && !following:
+		return void(schema.NotFollowing), nil
+	case d.Action != schema.ActionFollow && d.Action != schema.ActionUnfollow:
+		return void(schema.InvalidField), nil
+	}
+	g.meet(r.Actor)
+	g.mention(d.FollowingID)
+	if following {
+		g.unlink(r.Actor.ID, d.FollowingID)
+	} else {
+		g.link(r.Actor.ID, d.FollowingID, r.Seq)
+	}
+	followed, _ := g.user(d.FollowingID)
+	name := followed.actor(d.FollowingID).Username
+	return applied(schema.UserFollowed{
+		FollowerID: r.Actor.ID, FollowerUsername: r.Actor.Username,
+		FollowingID: d.FollowingID, FollowingUsername: name,
+		Action: d.Action, FollowersCount: int(followed.followers),
+	}, schema.UserRoom(r.Actor.ID), schema.UserRoom(d.FollowingID)), nil
+}
+
+func (g *graph) link(follower, followed string, seq uint64) {
+	g.following.put(pair(follower, followed), seqKey(seq))
+	g.follows.put(place(follower, seq), []byte(followed))
+	g.followers.put(place(followed, seq), []byte(follower))
+	g.count(follower, followed, 1)
+}
+
+// unlink ends a follow, if there is one.
+func (g *graph) unlink(follower, followed string) {
+	key := pair(follower, followed)
+	row := g.following.get(key)
+	if row == nil {
+		return
+	}
+	seq := seqOf(row)
+	g.following.remove(key)
+	g.follows.remove(place(follower, seq))
+	g.followers.remove(place(followed, seq))
+	g.count(follower, followed, -1)
+}
+
+func (g *graph) count(follower, followed string, by int) {
+	u, _ := g.user(follower)
+	u.following += uint64(by)
+	g.setUser(follower, u)
+	u, _ = g.user(followed)
+	u.followers += uint64(by)
+	g.setUser(followed, u)
+}
+
+func (g *graph) friendRequest(r *record, d *schema.TargetAction) (verdict, error) {
+	if code := refuse(r, d.TargetID); code != "" {
+		return void(code), nil
+	}
+	requester, target := r.Actor.ID, d.TargetID
+	if d.Action == schema.ActionAccept || d.Action == schema.ActionDecline {
+		requester, target = target, requester
+	}
+	key := couple(requester, target)
+	row := g.friends.get(key)
+	friends := row != nil && row[0] == friendship[0]
+	open := row != nil && string(row) == requester
+	switch d.Action {
+	case schema.ActionSend:
+		switch {
+		case g.isBlocked(requester, target):
+			return void(schema.Blocked), nil
+		case friends:
+			return void(schema.AlreadyFriends), nil
+		case row != nil:
+			return void(schema.RequestExists), nil
+		}
+		g.friends.put(key, []byte(requester))
+	case schema.ActionAccept, schema.ActionDecline, schema.ActionCancel:
+		switch {
+		case !open:
+			return void(schema.RequestNotFound), nil
+		case d.Action == schema.ActionAccept:
+			g.friends.put(key, friendship)
+		default:
+			g.friends.remove(key)
+		}
+	default:
+		return void(schema.InvalidField), nil
+	}
+	g.meet(r.Actor)
+	g.mention(d.TargetID)
+	return applied(schema.FriendRequested{RequesterID: requester, TargetID: target, Action: d.Action, At: r.Time},
+		schema.UserRoom(requester), schema.UserRoom(target)), nil
+}
+
+func (g *graph) block(r *record, d *schema.TargetAction) (verdict, error) {
+	if code := refuse(r, d.TargetID); code != "" {
+		return void(code), nil
+	}
+	key := pair(r.Actor.ID, d.TargetID)
+	switch blocked := g.blocks.has(key); {
+	case d.Action == schema.ActionBlock && blocked:
+		return void(schema.AlreadyBlocked), nil
+	case d.Action == schema.ActionUnblock && !blocked:
+		return void(schema.NotBlocked), nil
+	case d.Action == schema.ActionUnblock:
+		g.blocks.remove(key)
+	case d.Action == schema.ActionBlock:
+		g.blocks.put(key, present)
+		g.unlink(r.Actor.ID, d.TargetID)
+		g.unlink(d.TargetID, r.Actor.ID)
+		g.friends.remove(couple(r.Actor.ID, d.TargetID))
+	default:
+		return void(schema.InvalidField), nil
+	}
+	g.meet(r.Actor)
+	g.mention(d.TargetID)
+	// The other side is not told.
+	return applied(d, schema.UserRoom(r.Actor.ID)), nil
+}

@@ -1,0 +1,139 @@
+package projections
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"roomlog/schema"
+)
+
+// keyTTL is how long a key is remembered, in milliseconds of log time: the
+// highest record time seen so far, so that every node forgets at the same record.
+const keyTTL = schema.Time(24 * 60 * 60 * 1000)
+
+// expiriesPerRecord bounds the work of forgetting. A record adds at most one
+// key, so two make up for any backlog.
+const expiriesPerRecord = 2
+
+// keys remembers the answers to commands that carried an idempotency key.
+type keys struct {
+	answers table // user, key → answer
+	queue   table // number → when the answer of that key was given
+	clock   table // one row: log time, the queue's head and tail
+}
+
+// answer is what a retry gets.
+type answer struct {
+	at     schema.Time // log time
+	seq    uint64
+	hash   [16]byte // of event and data
+	result []byte
+}
+
+func (a answer) encode() []byte {
+	b := make([]byte, 0, 32+len(a.result))
+	b = appendTime(b, a.at)
+	b = binary.AppendUvarint(b, a.seq)
+	b = append(b, a.hash[:]...)
+	return append(b, a.result...)
+}
+
+func decodeAnswer(row []byte) answer {
+	f := fields{row}
+	a := answer{at: f.time(), seq: f.uint()}
+	if len(f.rest) < len(a.hash) {
+		panic(damage("a remembered answer is cut short"))
+	}
+	copy(a.hash[:], f.rest)
+	a.result = f.rest[len(a.hash):]
+	return a
+}
+
+func commandHash(r *record) (h [16]byte) {
+	sum := sha256.New()
+	sum.Write([]byte(r.Event))
+	sum.Write([]byte{0})
+	sum.Write(r.Data)
+	copy(h[:], sum.Sum(nil))
+	return h
+}
+
+// lookup moves log time on and says whether the record repeats an earlier one.
+func (k *keys) lookup(r *record) (verdict, error) {
+	now := k.tick(r.Time)
+	if r.Key == "" {
+		return verdict{}, nil
+	}
+	row := k.answers.get(pair(r.Actor.ID, r.Key))
+	if row == nil {
+		return verdict{}, nil
+	}
+	first := decodeAnswer(row)
+	switch {
+	case first.at+keyTTL <= now:
+		return verdict{}, nil
+	case first.hash != commandHash(r):
+		return void(schema.KeyReused), nil
+	}
+	v := void(schema.DuplicateKey)
+	v.FirstSeq = first.seq
+	v.Result = append([]byte(nil), first.result...) // outlives the transaction
+	return v, nil
+}
+
+// observe remembers the answer of an applied record.
+func (k *keys) observe(r *record, v *verdict) error {
+	if r.Key == "" || v.Code != "" {
+		return nil
+	}
+	now, head, tail := k.state()
+	a := answer{at: now, seq: r.Seq, hash: commandHash(r), result: v.Result}
+	k.answers.put(pair(r.Actor.ID, r.Key), a.encode())
+	item := appendTime(nil, now)
+	item = binary.AppendUvarint(item, r.Seq)
+	item = append(item, pair(r.Actor.ID, r.Key)...)
+	k.queue.put(seqKey(tail), item)
+	k.setState(now, head, tail+1)
+	return nil
+}
+
+// tick returns the log time after a record, having forgotten what is due.
+func (k *keys) tick(t schema.Time) schema.Time {
+	now, head, tail := k.state()
+	start := head
+	for ; head < tail && head < start+expiriesPerRecord; head++ {
+		f := fields{k.queue.get(seqKey(head))}
+		at, seq, key := f.time(), f.uint(), f.rest
+		if at+keyTTL > max(now, t) {
+			break
+		}
+		// The key may have been given a new answer after this one was due.
+		if row := k.answers.get(key); row != nil && decodeAnswer(row).seq == seq {
+			k.answers.remove(key)
+		}
+		k.queue.remove(seqKey(head))
+	}
+	if t > now || head != start {
+		now = max(now, t)
+		k.setState(now, head, tail)
+	}
+	return now
+}
+
+var clockRow = []byte("clock")
+
+func (k *keys) state() (now schema.Time, head, tail uint64) {
+	row := k.clock.get(clockRow)
+	if row == nil {
+		return 0, 0, 0
+	}
+	f := fields{row}
+	return f.time(), f.uint(), f.uint()
+}
+
+func (k *keys) setState(now schema.Time, head, tail uint64) {
+	b := make([]byte, 0, 24)
+	b = appendTime(b, now)
+	b = binary.AppendUvarint(b, head)
+	k.clock.put(clockRow, binary.AppendUvarint(b, tail))
+}

@@ -1,0 +1,80 @@
+package projections
+
+import (
+	"encoding/binary"
+
+	"roomlog/schema"
+)
+
+// likes is who likes what. It is home to post:like.
+type likes struct {
+	posts table // post id → liked
+	likes table // place of the post, user → present
+}
+
+// liked is a row of posts, from the post's creation to its deletion.
+type liked struct {
+	seq, count uint64 // place of the post
+	author     string
+}
+
+func (l liked) encode() []byte {
+	b := make([]byte, 0, len(l.author)+12)
+	b = binary.AppendUvarint(b, l.seq)
+	b = binary.AppendUvarint(b, l.count)
+	return append(b, l.author...)
+}
+
+func decodeLiked(row []byte) liked {
+	f := fields{row}
+	return liked{f.uint(), f.uint(), string(f.rest)}
+}
+
+func likeKey(post uint64, user string) []byte { return append(seqKey(post), user...) }
+
+func (l *likes) post(id string) (p liked, ok bool) {
+	row := l.posts.get([]byte(id))
+	if row == nil {
+		return liked{}, false
+	}
+	return decodeLiked(row), true
+}
+
+func (l *likes) observe(r *record, v *verdict) error {
+	if v.Code != "" {
+		return nil
+	}
+	switch d := r.data.(type) {
+	case *schema.PostCreate:
+		l.posts.put([]byte(r.ID), liked{seq: r.Seq, author: r.Actor.ID}.encode())
+	case *schema.PostRef: // post:delete is the only fact of this shape
+		l.posts.remove([]byte(d.PostID))
+	}
+	return nil
+}
+
+func (l *likes) like(r *record, d *schema.PostAction) (verdict, error) {
+	p, ok := l.post(d.PostID)
+	if !ok {
+		return void(schema.PostNotFound), nil
+	}
+	key := likeKey(p.seq, r.Actor.ID)
+	switch likes := l.likes.has(key); {
+	case d.Action == schema.ActionLike && likes:
+		return void(schema.AlreadyLiked), nil
+	case d.Action == schema.ActionUnlike && !likes:
+		return void(schema.NotLiked), nil
+	case d.Action == schema.ActionLike:
+		l.likes.put(key, present)
+		p.count++
+	case d.Action == schema.ActionUnlike:
+		l.likes.remove(key)
+		p.count--
+	default:
+		return void(schema.InvalidField), nil
+	}
+	l.posts.put([]byte(d.PostID), p.encode())
+	return applied(schema.PostLiked{
+		PostID: d.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, Action: d.Action, LikesCount: int(p.count),
+	}, schema.PostRoom(d.PostID), schema.UserRoom(p.author)), nil
+}

@@ -1,0 +1,58 @@
+package projections
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics of the runner. Outcome is applied, duplicate, void or parked.
+type metrics struct {
+	registerer prometheus.Registerer
+	applied    prometheus.Gauge
+	records    *prometheus.CounterVec
+	parked     *prometheus.CounterVec
+	batchSize  prometheus.Histogram
+	batchTime  prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		registerer: reg,
+		applied: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "roomlog_projections_applied_seq", Help: "Place of the last record in the read models."}),
+		records: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "roomlog_projections_records_total", Help: "Records that reached the read models, by what became of them."}, []string{"outcome"}),
+		parked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "roomlog_projections_parked_total", Help: "Records that a projector failed on."}, []string{"projector"}),
+		batchSize: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "roomlog_projections_batch_records", Help: "Records in one transaction.", Buckets: prometheus.ExponentialBuckets(1, 4, 7)}),
+		batchTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "roomlog_projections_batch_seconds", Help: "Time of one transaction, fsync included.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 12)}),
+	}
+	for i, c := range m.collectors() {
+		if reg == nil {
+			break
+		}
+		if err := reg.Register(c); err != nil {
+			for _, done := range m.collectors()[:i] {
+				reg.Unregister(done)
+			}
+			return nil, fmt.Errorf("registering the read models' metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.applied, m.records, m.parked, m.batchSize, m.batchTime}
+}
+
+func (m *metrics) unregister() {
+	if m.registerer == nil {
+		return
+	}
+	for _, c := range m.collectors() {
+		m.registerer.Unregister(c)
+	}
+}

@@ -1,0 +1,289 @@
+package projections
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	bolt "go.etcd.io/bbolt"
+
+	"roomlog/eventlog"
+)
+
+// Config says where the read models are and what they are made from.
+type Config struct {
+	Path string        // the bbolt file
+	Log  *eventlog.Log // outlives the Models
+	// Deliver is told, batch by batch and in the log's order, what became of the
+	// records that followed those the log held at Open. It is called by Run, after
+	// the batch is on disk, and holds Run up until it returns. nil: nobody is told.
+	Deliver    func([]Applied)
+	MaxBatch   int                   // records a transaction, default 1024
+	Logger     *slog.Logger          // nil: silent
+	Registerer prometheus.Registerer // nil: no metrics
+}
+
+// DefaultMaxBatch keeps a batch within some 20 ms of work, and so the latency of
+// who waits for it, while one pair of fsyncs is still shared by many.
+const DefaultMaxBatch = 1024
+
+// ErrClosed means that the read models were closed.
+var ErrClosed = errors.New("the read models are closed")
+
+// Models are the open read models. Methods may be called from any goroutine.
+type Models struct {
+	cfg     Config
+	metrics *metrics
+	backlog uint64                               // durable at Open: nobody waits for these
+	fault   func(string, *eventlog.Record) error // tests make projectors fail with it
+
+	running    chan struct{} // holds a token while Run, or a Rebuild without Run, goes on
+	rebuilding sync.Mutex
+
+	applying sync.Mutex // held for a batch, and while Rebuild puts its file in place
+	writer   *writer    // under applying
+
+	file   sync.RWMutex // held for reading while a transaction begins
+	db     *bolt.DB     // under file; the same as writer.db
+	closed bool         // under file
+
+	position sync.Mutex
+	applied  uint64        // under position
+	failed   error         // under position: why Run ended
+	moved    chan struct{} // under position: closed when the above change
+}
+
+// Open opens the read models, or makes them. A file whose checkpoint the log does
+// not have, or that other projectors wrote, starts from nothing; a damaged one is
+// set aside first. Run then brings them up to date.
+func Open(ctx context.Context, cfg Config) (*Models, error) {
+	if cfg.MaxBatch <= 0 {
+		cfg.MaxBatch = DefaultMaxBatch
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	m := &Models{cfg: cfg, running: make(chan struct{}, 1), moved: make(chan struct{})}
+	var err error
+	if m.metrics, err = newMetrics(cfg.Registerer); err != nil {
+		return nil, err
+	}
+	// A rebuild that was cut short left its file; it is of no use.
+	if err := removeAll(cfg.Path+suffixNew, cfg.Path+suffixOldNew); err != nil {
+		return nil, err
+	}
+	m.backlog = cfg.Log.Durable()
+	db, at, err := m.openValid(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.db = db
+	m.writer = newWriter(db, at, m.faulty)
+	if err := m.writer.prepare(); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("preparing the read models: %w", err)
+	}
+	m.advance(at.Seq)
+	return m, nil
+}
+
+func (m *Models) faulty(projector string, r *eventlog.Record) error {
+	if m.fault == nil {
+		return nil
+	}
+	return m.fault(projector, r)
+}
+
+// openValid opens the file, or a new one in its place when it does not fit the log.
+func (m *Models) openValid(ctx context.Context) (*bolt.DB, checkpoint, error) {
+	path := m.cfg.Path
+	fresh := checkpoint{Epoch: m.cfg.Log.Epoch(), Versions: versions}
+	db, err := openFile(path, false)
+	var at checkpoint
+	if err == nil {
+		if at, err = checkpointOf(db); err != nil {
+			db.Close()
+		}
+	}
+	if errors.Is(err, errDamaged) {
+		if err := m.discardDamaged(err); err != nil {
+			return nil, fresh, err
+		}
+		db, err = openFile(path, false)
+	}
+	if err != nil {
+		return nil, fresh, err
+	}
+	if at.Epoch == "" { // the file is new
+		return db, fresh, nil
+	}
+	reason, err := m.mismatch(ctx, at)
+	if err != nil {
+		db.Close()
+		return nil, fresh, err
+	}
+	if reason == "" {
+		return db, at, nil
+	}
+	m.cfg.Logger.Warn("the read models start from nothing", "reason", reason, "path", path, "records", m.backlog)
+	if err := errors.Join(db.Close(), os.Remove(path)); err != nil {
+		return nil, fresh, fmt.Errorf("starting the read models from nothing: %w", err)
+	}
+	db, err = openFile(path, false)
+	return db, fresh, err
+}
+
+func checkpointOf(db *bolt.DB) (at checkpoint, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errDamaged, p)
+		}
+	}()
+	err = db.View(func(tx *bolt.Tx) error {
+		at, err = readCheckpoint(tx)
+		return err
+	})
+	return at, err
+}
+
+func (m *Models) discardDamaged(cause error) error {
+	aside, err := setAside(m.cfg.Path)
+	if err != nil {
+		return fmt.Errorf("setting the damaged read models aside: %w", err)
+	}
+	m.cfg.Logger.Error("the read models are damaged and start from nothing", "error", cause, "kept", aside)
+	return nil
+}
+
+// mismatch says why the log does not have a checkpoint, "" when it has.
+func (m *Models) mismatch(ctx context.Context, at checkpoint) (string, error) {
+	switch {
+	case at.Epoch != m.cfg.Log.Epoch():
+		return "they belong to another log", nil
+	case !maps.Equal(at.Versions, versions):
+		return "another release's projectors wrote them", nil
+	case at.Seq == 0:
+		return "", nil
+	case at.Seq > m.backlog:
+		return "they are ahead of the log", nil
+	}
+	r, err := m.cfg.Log.Get(ctx, at.Seq)
+	switch {
+	case errors.Is(err, eventlog.ErrNotFound):
+		return "the log does not have the record they stand at", nil
+	case err != nil:
+		return "", fmt.Errorf("finding the read models' checkpoint in the log: %w", err)
+	case r.ID != at.ID:
+		return "the log has another record where they stand", nil
+	}
+	return "", nil
+}
+
+// Applied returns the place of the last record that is in the read models.
+func (m *Models) Applied() uint64 {
+	m.position.Lock()
+	defer m.position.Unlock()
+	return m.applied
+}
+
+// WaitApplied waits until the record at seq is in the read models. It fails when
+// ctx ends, Run failed, or the models are closed.
+func (m *Models) WaitApplied(ctx context.Context, seq uint64) error {
+	for {
+		m.position.Lock()
+		applied, failed, moved := m.applied, m.failed, m.moved
+		m.position.Unlock()
+		switch {
+		case applied >= seq:
+			return nil
+		case failed != nil:
+			return failed
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (m *Models) advance(seq uint64) {
+	m.position.Lock()
+	defer m.position.Unlock()
+	m.applied = seq
+	close(m.moved)
+	m.moved = make(chan struct{})
+	m.metrics.applied.Set(float64(seq))
+}
+
+// fail wakes who waits for records that will not be applied.
+func (m *Models) fail(err error) {
+	m.position.Lock()
+	defer m.position.Unlock()
+	if m.failed == nil {
+		m.failed = err
+		close(m.moved)
+		m.moved = make(chan struct{})
+	}
+}
+
+// read begins a read transaction.
+func (m *Models) read() (*bolt.Tx, error) {
+	m.file.RLock()
+	defer m.file.RUnlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	return m.db.Begin(false)
+}
+
+// Parked returns the records that a projector failed on, in the log's order.
+func (m *Models) Parked() []ParkedRecord {
+	tx, err := m.read()
+	if err != nil {
+		return nil
+	}
+	defer tx.Rollback()
+	var all []ParkedRecord
+	tx.Bucket([]byte(bucketParked)).ForEach(func(_, row []byte) error {
+		var p ParkedRecord
+		if err := json.Unmarshal(row, &p); err != nil {
+			return err
+		}
+		all = append(all, p)
+		return nil
+	})
+	return all
+}
+
+// Close closes the file once every transaction has ended. Run must have returned.
+func (m *Models) Close() error {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	m.file.Lock()
+	if m.closed {
+		m.file.Unlock()
+		return nil
+	}
+	m.closed = true
+	m.file.Unlock()
+	m.fail(ErrClosed)
+	m.metrics.unregister()
+	return m.db.Close()
+}
+
+func removeAll(paths ...string) error {
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("removing %s: %w", filepath.Base(path), err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package projections
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"roomlog/schema"
+)
+
+// head is a row of posts: what every act upon a post looks at. It stays when the
+// post is deleted, so that its id still works as a cursor.
+type head struct {
+	deleted          bool
+	seq              uint64
+	comments, shares uint64
+	author           string
+}
+
+func (h head) encode() []byte {
+	b := make([]byte, 0, len(h.author)+16)
+	b = append(b, flag(h.deleted))
+	b = binary.AppendUvarint(b, h.seq)
+	b = binary.AppendUvarint(b, h.comments)
+	b = binary.AppendUvarint(b, h.shares)
+	return append(b, h.author...)
+}
+
+func decodeHead(row []byte) head {
+	f := fields{row}
+	return head{f.uint() == 1, f.uint(), f.uint(), f.uint(), string(f.rest)}
+}
+
+func flag(on bool) byte {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// body is a row of bodies: what a post says.
+type body struct {
+	created, updated schema.Time // updated 0: never
+	content          string
+	hashtags         []string
+	media            []byte // JSON list, "" for none
+}
+
+func (p body) encode() []byte {
+	b := make([]byte, 0, len(p.content)+len(p.media)+32)
+	b = appendTime(b, p.created)
+	b = appendTime(b, p.updated)
+	b = appendText(b, p.content)
+	b = binary.AppendUvarint(b, uint64(len(p.hashtags)))
+	for _, tag := range p.hashtags {
+		b = appendText(b, tag)
+	}
+	return append(b, p.media...)
+}
+
+func decodeBody(row []byte) body {
+	f := fields{row}
+	p := body{created: f.time(), updated: f.time(), content: f.text()}
+	p.hashtags = []string{}
+	for n := f.uint(); n > 0; n-- {
+		p.hashtags = append(p.hashtags, f.text())
+	}
+	p.media = f.rest
+	return p
+}
+
+// post returns the head of a post that is there.
+func (f *feeds) post(id string) (h head, ok bool) {
+	row := f.posts.get([]byte(id))
+	if row == nil {
+		return head{}, false
+	}
+	h = decodeHead(row)
+	return h, !h.deleted
+}
+
+func (f *feeds) setPost(id string, h head) { f.posts.put([]byte(id), h.encode()) }
+
+func (f *feeds) createPost(r *record, d *schema.PostCreate) (verdict, error) {
+	if f.posts.has([]byte(r.ID)) {
+		return verdict{}, fmt.Errorf("the post id %s is taken", r.ID)
+	}
+	b := body{created: r.Time, content: d.Content, hashtags: list(d.Hashtags)}
+	if len(d.Media) > 0 {
+		var err error
+		if b.media, err = json.Marshal(d.Media); err != nil {
+			return verdict{}, err
+		}
+	}
+	f.setPost(r.ID, head{seq: r.Seq, author: r.Actor.ID})
+	f.bodies.put(seqKey(r.Seq), b.encode())
+	f.timelines.put(place(r.Actor.ID, r.Seq), entryOfPost(r.ID))
+	f.countPosts(r.Actor.ID, 1)
+	v := applied(schema.PostCreated{Post: schema.Post{
+		ID: r.ID, Author: r.Actor, Content: d.Content, Media: list(d.Media), Hashtags: b.hashtags, CreatedAt: r.Time,
+	}}, schema.UserRoom(r.Actor.ID))
+	v.followersOf = r.Actor.ID
+	return v, nil
+}
+
+// list makes JSON show an empty list as [] instead of null.
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}
+
+func (f *feeds) updatePost(r *record, d *schema.PostUpdate) (verdict, error) {
+	h, ok := f.post(d.PostID)
+	switch {
+	case !ok:
+		return void(schema.PostNotFound), nil
+	case h.author != r.Actor.ID:
+		return void(schema.NotPermitted), nil
+	}
+	key := seqKey(h.seq)
+	b := decodeBody(f.bodies.get(key))
+	b.content, b.hashtags, b.updated = d.Content, list(d.Hashtags), r.Time
+	f.bodies.put(key, b.encode())
+	return applied(schema.PostUpdated{PostID: d.PostID, Content: d.Content, Hashtags: b.hashtags, UpdatedAt: r.Time},
+		schema.PostRoom(d.PostID), schema.UserRoom(h.author)), nil
+}
+
+// deletePost takes the post away. Its comments, shares and likes are left where
+// they are: nothing leads to them any more, and there may be a million of them.
+func (f *feeds) deletePost(r *record, d *schema.PostRef) (verdict, error) {
+	h, ok := f.post(d.PostID)
+	switch {
+	case !ok:
+		return void(schema.PostNotFound), nil
+	case h.author != r.Actor.ID:
+		return void(schema.NotPermitted), nil
+	}
+	f.setPost(d.PostID, head{deleted: true, seq: h.seq})
+	f.bodies.remove(seqKey(h.seq))
+	f.timelines.remove(place(h.author, h.seq))
+	f.countPosts(h.author, -1)
+	return applied(schema.PostDeleted{PostID: d.PostID, AuthorID: h.author},
+		schema.PostRoom(d.PostID), schema.UserRoom(h.author)), nil
+}
+
+func (f *feeds) postsOf(user string) uint64 {
+	row := f.authors.get([]byte(user))
+	if row == nil {
+		return 0
+	}
+	r := fields{row}
+	return r.uint()
+}
+
+func (f *feeds) countPosts(user string, by int) {
+	f.authors.put([]byte(user), binary.AppendUvarint(nil, f.postsOf(user)+uint64(by)))
+}

@@ -1,0 +1,184 @@
+package projections
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"roomlog/eventlog"
+	"roomlog/schema"
+)
+
+// state is every projector bound to one transaction. It is for one goroutine.
+type state struct {
+	keys     keys
+	graph    graph
+	feeds    feeds
+	likes    likes
+	presence presence
+	history  history
+
+	batch  batch
+	parked []ParkedRecord // of this transaction
+	broken error          // the file is damaged: nothing more can be applied
+	fault  func(projector string, r *eventlog.Record) error
+}
+
+// projector is a read model: told of every record, with what its home decided.
+type projector interface {
+	observe(*record, *verdict) error
+}
+
+// named is a projector under its name.
+type named struct {
+	name string
+	projector
+}
+
+// observers lists the projectors in the order they are told.
+func (s *state) observers() [6]named {
+	return [...]named{
+		{schema.HomeGraph, &s.graph},
+		{schema.HomeFeeds, &s.feeds},
+		{schema.HomeLikes, &s.likes},
+		{"presence", &s.presence},
+		{"history", &s.history},
+		{"keys", &s.keys},
+	}
+}
+
+// tables lists every table with its bucket and how full its pages are packed.
+func (s *state) tables() []*table {
+	all := []struct {
+		table           *table
+		projector, name string
+		fill            float64
+	}{
+		{&s.keys.answers, "keys", "answers", scattered},
+		{&s.keys.queue, "keys", "queue", ascending},
+		{&s.keys.clock, "keys", "clock", scattered},
+		{&s.graph.users, "graph", "users", scattered},
+		{&s.graph.following, "graph", "following", scattered},
+		{&s.graph.follows, "graph", "follows", scattered},
+		{&s.graph.followers, "graph", "followers", scattered},
+		{&s.graph.blocks, "graph", "blocks", scattered},
+		{&s.graph.friends, "graph", "friends", scattered},
+		{&s.feeds.posts, "feeds", "posts", ascending},
+		{&s.feeds.bodies, "feeds", "bodies", ascending},
+		{&s.feeds.timelines, "feeds", "timelines", scattered},
+		{&s.feeds.authors, "feeds", "authors", scattered},
+		{&s.feeds.shares, "feeds", "shares", ascending},
+		{&s.feeds.sharers, "feeds", "sharers", scattered},
+		{&s.feeds.comments, "feeds", "comments", scattered},
+		{&s.feeds.commentPlace, "feeds", "commentPlace", ascending},
+		{&s.likes.posts, "likes", "posts", ascending},
+		{&s.likes.likes, "likes", "likes", scattered},
+		{&s.presence.lastSeen, "presence", "lastSeen", scattered},
+		{&s.history.names, "history", "names", scattered},
+		{&s.history.voids, "history", "voids", ascending},
+	}
+	tables := make([]*table, len(all))
+	for i, t := range all {
+		t.table.projector, t.table.name, t.table.fill, t.table.batch = t.projector, t.name, t.fill, &s.batch
+		tables[i] = t.table
+	}
+	return tables
+}
+
+// newState binds the projectors to a read transaction.
+func newState(tx *bolt.Tx) *state {
+	s := &state{batch: batch{tx: tx}}
+	s.tables()
+	return s
+}
+
+// decide says what becomes of a record at its place, the state as it stands.
+func (s *state) decide(r *record, live bool) verdict {
+	if r.err != nil {
+		s.park("log", r, r.err)
+		return void(schema.Parked)
+	}
+	v, ok := s.guard("keys", r, s.keys.lookup)
+	if !ok || v.Code != "" {
+		return v
+	}
+	v, _ = s.guard(r.home.projector, r, func(r *record) (verdict, error) {
+		v, err := r.home.decide(s, r)
+		if err == nil && v.Code == "" {
+			err = complete(r, &v, live)
+		}
+		return v, err
+	})
+	return v
+}
+
+// complete writes the answer, where somebody waits for it or a retry may, and
+// the push, where there is somebody to push to.
+func complete(r *record, v *verdict, live bool) error {
+	if !live && r.Key == "" {
+		return nil
+	}
+	data, err := json.Marshal(v.payload)
+	if err != nil {
+		return fmt.Errorf("writing the answer: %w", err)
+	}
+	v.Result = data
+	if live {
+		v.Pushes = []Push{{Event: r.Event, Rooms: v.rooms, FollowersOf: v.followersOf, Data: data}}
+	}
+	return nil
+}
+
+// apply decides a record and tells every projector.
+func (s *state) apply(r *record, live bool) verdict {
+	v := s.decide(r, live)
+	for _, o := range s.observers() {
+		if r.home != nil && o.name == r.home.projector || r.err != nil && o.name == "keys" {
+			continue
+		}
+		s.guard(o.name, r, func(r *record) (verdict, error) { return verdict{}, o.observe(r, &v) })
+	}
+	return v
+}
+
+// guard runs one projector on one record. When that fails, what it wrote for the
+// record is taken back and the record is parked.
+func (s *state) guard(projector string, r *record, run func(*record) (verdict, error)) (v verdict, ok bool) {
+	err := func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = s.panicked(p)
+			}
+		}()
+		if v, err = run(r); err == nil && s.fault != nil {
+			err = s.fault(projector, &r.Record)
+		}
+		return err
+	}()
+	if err != nil {
+		s.batch.rollback()
+		s.park(projector, r, err)
+		return void(schema.Parked), false
+	}
+	s.batch.settle()
+	return v, true
+}
+
+// panicked tells a projector's failure from a damaged file, which ends the batch.
+func (s *state) panicked(p any) error {
+	if d, ok := p.(damage); ok {
+		s.broken = fmt.Errorf("%w: %s", errDamaged, string(d))
+	} else if s.batch.inDB {
+		s.broken = fmt.Errorf("%w: %v", errDamaged, p)
+	}
+	return fmt.Errorf("panic: %v", p)
+}
+
+// errDamaged means that the file cannot be what was written.
+var errDamaged = errors.New("the read models' file is damaged")
+
+func (s *state) park(projector string, r *record, err error) {
+	s.parked = append(s.parked, ParkedRecord{Seq: r.Seq, ID: r.ID, Event: r.Event, Projector: projector, Error: err.Error()})
+}

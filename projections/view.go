@@ -1,0 +1,147 @@
+package projections
+
+import (
+	"fmt"
+	"iter"
+
+	bolt "go.etcd.io/bbolt"
+
+	"roomlog/eventlog"
+	"roomlog/schema"
+)
+
+// View is the read models at one position of the log. It is for one goroutine,
+// and no longer valid when the function it was given to returns. Errors of its
+// queries are *schema.Error.
+type View struct {
+	tx    *bolt.Tx
+	state *state
+	seq   uint64
+}
+
+// View runs fn on the read models as they are now. It returns fn's error, or why
+// the file could not be read.
+func (m *Models) View(fn func(*View) error) (err error) {
+	tx, err := m.read()
+	if err != nil {
+		return fmt.Errorf("reading the read models: %w", err)
+	}
+	defer tx.Rollback()
+	defer func() {
+		if d, ok := recoverDamage(recover()); ok {
+			err = fmt.Errorf("%w: %s", errDamaged, d)
+		}
+	}()
+	at, err := readCheckpoint(tx)
+	if err != nil {
+		return err
+	}
+	return fn(&View{tx: tx, state: newState(tx), seq: at.Seq})
+}
+
+// recoverDamage lets every panic but that of a damaged row go on.
+func recoverDamage(p any) (d damage, ok bool) {
+	if p == nil {
+		return "", false
+	}
+	if d, ok = p.(damage); !ok {
+		panic(p)
+	}
+	return d, true
+}
+
+// Check says what would become of r if it were the log's next record. Nothing is
+// written and no pushes are made. It is advice: only the log's order decides.
+func (m *Models) Check(r eventlog.Record) Outcome {
+	if r.ID == "" {
+		r.ID = unborn
+	}
+	if e, ok := schema.Lookup(r.Event); ok && r.Version == 0 {
+		r.Version = e.Version
+	}
+	outcome := Outcome{Code: schema.Internal}
+	err := m.View(func(v *View) error {
+		r.Seq = v.seq + 1
+		rec := decode(r)
+		v.state.fault = m.fault
+		outcome = v.state.decide(&rec, false).Outcome
+		return v.state.broken
+	})
+	if err != nil {
+		m.cfg.Logger.Error("a record could not be checked", "event", r.Event, "error", err)
+		return Outcome{Code: schema.Internal}
+	}
+	return outcome
+}
+
+// unborn stands for the id of a record that has none yet.
+const unborn = "00000000000000000000000000"
+
+// Seq returns the place of the last record that the view shows.
+func (v *View) Seq() uint64 { return v.seq }
+
+// PostExists reports whether a post is there.
+func (v *View) PostExists(postID string) bool {
+	_, ok := v.state.feeds.post(postID)
+	return ok
+}
+
+// Follows reports whether one user follows another.
+func (v *View) Follows(follower, followed string) bool {
+	return v.state.graph.isFollowing(follower, followed)
+}
+
+// FollowersOf yields the followers of a user, those who followed first first.
+func (v *View) FollowersOf(userID string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		prefix := owned(userID)
+		for _, follower := range v.state.graph.followers.scan(prefix, prefix) {
+			if !yield(string(follower)) {
+				return
+			}
+		}
+	}
+}
+
+// FollowersCount returns how many users follow a user.
+func (v *View) FollowersCount(userID string) int {
+	u, _ := v.state.graph.user(userID)
+	return int(u.followers)
+}
+
+// Blocked reports whether either of two users blocks the other.
+func (v *View) Blocked(a, b string) bool { return v.state.graph.isBlocked(a, b) }
+
+// User returns a user whom the log knows. One whom others only named goes by
+// their id.
+func (v *View) User(userID string) (schema.Actor, bool) {
+	u, ok := v.state.graph.user(userID)
+	return u.actor(userID), ok
+}
+
+// LastSeen returns the time of a user's latest applied fact.
+func (v *View) LastSeen(userID string) (schema.Time, bool) {
+	return v.state.presence.seen(userID)
+}
+
+// ActorSeqs yields the places, from one on, of what a user sent, void ones too.
+func (v *View) ActorSeqs(userID string, from uint64) iter.Seq[uint64] {
+	return v.state.history.seqs(schema.UserRoom(userID), asActor, from)
+}
+
+// EntitySeqs yields the places, from one on, of the records about an entity
+// ("post:01J…"), void ones too.
+func (v *View) EntitySeqs(entity string, from uint64) iter.Seq[uint64] {
+	return v.state.history.seqs(entity, asEntity, from)
+}
+
+// RoomSeqs yields the places, from one on, of the applied records that a room was
+// told of. A post is listed for its author's room only: who wants what a user was
+// told as a follower merges the rooms of those they follow.
+func (v *View) RoomSeqs(room string, from uint64) iter.Seq[uint64] {
+	return v.state.history.seqs(room, asRoom, from)
+}
+
+// Outcome returns "" for a record that was applied, and otherwise why not. What it
+// says of a place past Seq means nothing.
+func (v *View) Outcome(seq uint64) schema.Code { return v.state.history.code(seq) }
