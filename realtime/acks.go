@@ -1,0 +1,154 @@
+package realtime
+
+import (
+	"encoding/json"
+	"sync"
+	"time"
+
+	"roomlog/eventlog"
+	"roomlog/projections"
+	"roomlog/schema"
+)
+
+// acks are the facts of this server's sockets that the log has taken or is about
+// to take and that Deliver has not brought back yet, by record id. A socket has
+// at most Config.MaxFactsInFlight of them.
+type acks struct {
+	mu      sync.Mutex
+	waiting map[string]waitingAck
+	none    chan struct{} // closed when waiting becomes empty; nil while nobody asks
+}
+
+type waitingAck struct {
+	session *session
+	id      json.RawMessage // of the frame; nil: no ack is wanted
+	event   string
+	began   time.Time
+}
+
+func (a *acks) add(record string, w waitingAck) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.waiting[record] = w
+}
+
+func (a *acks) take(record string) (waitingAck, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	w, ok := a.waiting[record]
+	if ok {
+		delete(a.waiting, record)
+	}
+	if len(a.waiting) == 0 && a.none != nil {
+		close(a.none)
+		a.none = nil
+	}
+	return w, ok
+}
+
+func (a *acks) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.waiting)
+}
+
+// whenNone returns a channel that is closed when no fact waits.
+func (a *acks) whenNone() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.none == nil {
+		a.none = make(chan struct{})
+	}
+	none := a.none
+	if len(a.waiting) == 0 {
+		close(a.none)
+		a.none = nil
+	}
+	return none
+}
+
+// Deliver acks and pushes what the projections made of a batch of records, in
+// order. It is projections.Config.Deliver; it never waits for a socket. It may
+// be called before Serve and after it.
+func (s *Server) Deliver(batch []projections.Applied) {
+	followers := s.lookUpFollowers(batch)
+	for i := range batch {
+		r, o := &batch[i].Record, &batch[i].Outcome
+		if w, ok := s.acks.take(r.ID); ok {
+			w.settle(r, o)
+		}
+		for j := range o.Pushes {
+			p := &o.Pushes[j]
+			s.deliver(&delivery{
+				event:  p.Event,
+				seq:    r.Seq,
+				at:     r.Time,
+				data:   p.Data,
+				rooms:  p.Rooms,
+				users:  followers[p.FollowersOf],
+				origin: r.Socket,
+			})
+		}
+	}
+}
+
+// lookUpFollowers returns the connected followers of everyone whose followers are
+// told something in the batch, by user id.
+func (s *Server) lookUpFollowers(batch []projections.Applied) map[string][]string {
+	var followers map[string][]string
+	for i := range batch {
+		for _, p := range batch[i].Outcome.Pushes {
+			if p.FollowersOf != "" {
+				if followers == nil {
+					followers = make(map[string][]string)
+				}
+				followers[p.FollowersOf] = nil
+			}
+		}
+	}
+	if followers == nil {
+		return nil
+	}
+	err := s.cfg.Models.View(func(v *projections.View) error {
+		for of := range followers {
+			followers[of] = s.connectedFollowers(v, of)
+		}
+		return nil
+	})
+	if err != nil {
+		s.log.Error("followers: read models", "error", err)
+	}
+	return followers
+}
+
+func (s *Server) deliver(d *delivery) {
+	told, slow := s.hub.deliver(d)
+	s.metrics.pushes.Add(float64(told))
+	for _, session := range slow {
+		session.tooSlow()
+	}
+}
+
+// settle answers a fact whose place in the log is decided.
+func (w *waitingAck) settle(r *eventlog.Record, o *projections.Outcome) {
+	c := call{session: w.session, id: w.id, event: w.event, began: w.began}
+	c.outcome(r.Seq, o)
+	w.session.server.metrics.acked(time.Since(w.began))
+	w.session.landed()
+}
+
+// failed answers a fact that the log did not take.
+func (w *waitingAck) failed(err error) {
+	c := call{session: w.session, id: w.id, event: w.event, began: w.began}
+	w.session.server.log.Error("append", "event", w.event, "error", err)
+	c.fail(schema.NewError(schema.LogUnavailable, ""))
+	w.session.landed()
+}
+
+// landed notes that one fact less is in flight. The last one of a draining socket
+// closes it.
+func (s *session) landed() {
+	if s.inFlight.Add(-1) == 0 && s.draining.Load() {
+		s.closeAfter(schema.CloseShuttingDown, comeBackAfter())
+	}
+}

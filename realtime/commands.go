@@ -1,0 +1,283 @@
+package realtime
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"roomlog/eventlog"
+	"roomlog/projections"
+	"roomlog/schema"
+)
+
+// command is how one event of the catalogue is carried out: as one of a fact, a
+// query, or something of the connection itself.
+type command struct {
+	// complete fills in what the gateway adds to a fact: r has its ID and Actor;
+	// complete sets Entity, and may change data, the decoded payload.
+	complete func(r *eventlog.Record, data any)
+	// query answers from a view of the read models, which is held only meanwhile:
+	// what it returns must not point into it, and is bounded by the page limits.
+	query func(s *session, v *projections.View, data any) (any, error)
+	// act does the rest: signals, and what concerns the socket.
+	act func(s *session, c *call, data any)
+}
+
+// commands has an entry for every event that a client may send, but those of
+// schema.Later.
+var commands = merge(socialFacts, socialQueries, socialSignals, connectionCommands)
+
+func merge(tables ...map[string]command) map[string]command {
+	all := make(map[string]command)
+	for _, table := range tables {
+		for name, c := range table {
+			if _, twice := all[name]; twice {
+				panic("realtime: two commands for " + name)
+			}
+			all[name] = c
+		}
+	}
+	return all
+}
+
+// fact, query and act make a command of functions that know the payload's type.
+// schema.Decode returns a pointer to it.
+func fact[T any](complete func(r *eventlog.Record, data *T)) command {
+	return command{complete: func(r *eventlog.Record, data any) { complete(r, data.(*T)) }}
+}
+
+func query[T any](answer func(s *session, v *projections.View, data *T) (any, error)) command {
+	return command{query: func(s *session, v *projections.View, data any) (any, error) { return answer(s, v, data.(*T)) }}
+}
+
+func act[T any](do func(s *session, c *call, data *T)) command {
+	return command{act: func(s *session, c *call, data any) { do(s, c, data.(*T)) }}
+}
+
+// call is one command being carried out: it answers exactly once.
+type call struct {
+	session *session
+	id      json.RawMessage // nil: no ack is wanted
+	event   string          // "" until the catalogue knows it
+	key     string
+	began   time.Time
+}
+
+// ok acks the command with data, {} for nil.
+func (c *call) ok(data json.RawMessage) { c.ack(0, false, data) }
+
+func (c *call) ack(seq uint64, duplicate bool, data json.RawMessage) {
+	c.session.server.metrics.event(c.event, "ok")
+	if c.id != nil {
+		c.session.answer(appendAck(nil, c.id, seq, duplicate, data))
+	}
+}
+
+// fail answers with the error: as an ack, or as an error push when the frame had no id.
+func (c *call) fail(e *schema.Error) {
+	s := c.session
+	s.server.metrics.event(c.event, string(e.Code))
+	s.server.audit.refused(s, c.event, e)
+	if c.id != nil {
+		s.answer(appendErrorAck(nil, c.id, e, time.Now()))
+		return
+	}
+	s.tell("error", errorBody(e, time.Now()))
+}
+
+// failWith is fail for an error that may be the server's own: then the client
+// is told no more than that.
+func (c *call) failWith(err error) {
+	var known *schema.Error
+	if !errors.As(err, &known) {
+		c.session.server.log.Error("command failed", "event", c.event, "error", err)
+		known = schema.NewError(schema.Internal, "")
+	}
+	c.fail(known)
+}
+
+// outcome answers a fact with what the projections made of it at seq.
+func (c *call) outcome(seq uint64, o *projections.Outcome) {
+	switch o.Code {
+	case "":
+		c.ack(seq, false, o.Result)
+	case schema.DuplicateKey:
+		c.ack(o.FirstSeq, true, o.Result)
+	default:
+		c.fail(schema.NewError(o.Code, ""))
+	}
+}
+
+// handle carries out one message. The order of the checks is part of the wire:
+// frame, rate, event, kind, connected, role, data; then what the command says.
+func (s *session) handle(message *buffer) {
+	s.handling.Lock()
+	defer s.handling.Unlock()
+	if s.out.isSealed() {
+		return
+	}
+	c := call{session: s, began: time.Now()}
+	frame, bad := schema.ParseCommand(message.bytes)
+	if bad != nil && bad.Code == schema.BadFrame {
+		c.fail(bad)
+		s.close(schema.CloseBadFrames)
+		return
+	}
+	if frame.ID != nil {
+		c.id = slices.Clone(frame.ID) // the frame's buffer is used again
+	}
+	if wait := s.rate.take(c.began, s.server.cfg.RateEvents, s.server.cfg.RateWindow); wait > 0 {
+		refusal := schema.NewError(schema.RateLimited, "")
+		refusal.RetryAfter = wait
+		c.fail(refusal)
+		if s.rate.goesOn(s.server.cfg.RateEvents) {
+			s.close(schema.CloseTooManyEvents)
+		}
+		return
+	}
+	if bad != nil {
+		c.fail(bad)
+		return
+	}
+	event, data, refusal := s.admit(&c, &frame)
+	if refusal != nil {
+		c.fail(refusal)
+		return
+	}
+	c.key = frame.Key
+	s.carryOut(&c, event, data)
+}
+
+// admit checks that the event may be sent here and now, and returns its payload.
+func (s *session) admit(c *call, frame *schema.Command) (*schema.Event, any, *schema.Error) {
+	event, known := schema.Lookup(frame.Event)
+	if !known {
+		return nil, nil, schema.NewError(schema.UnknownEvent, "")
+	}
+	c.event = event.Name
+	if event.Kind == schema.Push {
+		return nil, nil, schema.NewError(schema.NotACommand, "")
+	}
+	if event.Name != connectEvent {
+		if refusal := s.authorise(event, c.began); refusal != nil {
+			return nil, nil, refusal
+		}
+	}
+	if refusal := schema.Validate(event, frame.Data); refusal != nil {
+		return nil, nil, refusal
+	}
+	if schema.Later[event.Name] {
+		return nil, nil, schema.NewError(schema.NotAvailable, "")
+	}
+	data, err := schema.Decode(event, frame.Data)
+	if err != nil {
+		return nil, nil, schema.NewError(schema.InvalidField, err.Error())
+	}
+	return event, data, nil
+}
+
+// authorise checks that the socket is connected, its token still good, and that
+// the token has a role for the event. A socket that came with a token in its
+// handshake is connected by its first command.
+func (s *session) authorise(event *schema.Event, now time.Time) *schema.Error {
+	identity := s.identity.Load()
+	if identity == nil {
+		return schema.NewError(schema.NotConnected, "")
+	}
+	if !now.Before(identity.Expires) {
+		s.close(schema.CloseTokenExpired)
+		return schema.NewError(schema.TokenExpired, "")
+	}
+	if !s.joined.Load() {
+		if refusal := s.connectQuietly(); refusal != nil {
+			return refusal
+		}
+	}
+	roles := event.Who.Roles()
+	if roles != nil && !slices.ContainsFunc(roles, identity.Has) {
+		return schema.NewError(schema.NotPermitted, "")
+	}
+	return nil
+}
+
+func (s *session) carryOut(c *call, event *schema.Event, data any) {
+	do := commands[event.Name]
+	switch {
+	case do.complete != nil:
+		s.submit(c, event, data, do.complete)
+	case do.query != nil:
+		s.ask(c, data, do.query)
+	default:
+		do.act(s, c, data)
+	}
+}
+
+// ask answers a query. The answer is encoded after the view is closed.
+func (s *session) ask(c *call, data any, query func(*session, *projections.View, any) (any, error)) {
+	var answer any
+	err := s.server.cfg.Models.View(func(v *projections.View) (err error) {
+		answer, err = query(s, v, data)
+		return err
+	})
+	if err != nil {
+		c.failWith(err)
+		return
+	}
+	c.ok(mustJSON(answer))
+}
+
+// submit gives a fact to the log; Deliver answers it. The record's data is what
+// the client sent, encoded again, so that nothing is in the log that the payload
+// type does not know.
+func (s *session) submit(c *call, event *schema.Event, data any, complete func(*eventlog.Record, any)) {
+	server := s.server
+	inFlight := s.inFlight.Add(1)
+	if inFlight > int32(server.cfg.MaxFactsInFlight) {
+		s.inFlight.Add(-1)
+		c.fail(schema.NewError(schema.TooManyInFlight, ""))
+		return
+	}
+	if s.draining.Load() {
+		c.fail(schema.NewError(schema.ShuttingDown, ""))
+		s.landed()
+		return
+	}
+	r := eventlog.Record{
+		Time:    schema.TimeOf(c.began),
+		ID:      eventlog.NewID(c.began),
+		Event:   event.Name,
+		Version: event.Version,
+		Actor:   s.identity.Load().Actor,
+		Key:     c.key,
+		Socket:  s.id,
+	}
+	complete(&r, data)
+	r.Data = mustJSON(data)
+	// With nothing of this socket under way, a command that cannot succeed is
+	// refused without using up a place in the log. Otherwise only the log's order
+	// can tell.
+	if inFlight == 1 {
+		if o := server.cfg.Models.Check(r); o.Code != "" {
+			c.outcome(0, &o)
+			s.landed()
+			return
+		}
+	}
+	server.acks.add(r.ID, waitingAck{session: s, id: c.id, event: c.event, began: c.began})
+	lost := func(err error) {
+		if w, ok := server.acks.take(r.ID); ok {
+			w.failed(err)
+		}
+	}
+	// Append waits only while its queue is full: that is how the log slows its
+	// senders down, this socket alone.
+	err := server.cfg.Log.Append(server.ctx, r, func(_ uint64, err error) {
+		if err != nil {
+			lost(err)
+		}
+	})
+	if err != nil {
+		lost(err)
+	}
+}

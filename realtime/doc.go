@@ -1,0 +1,24 @@
+// Package realtime is the gateway: it takes WebSocket clients, turns what they
+// send into records, and tells rooms of sockets what the log made of them.
+//
+// The way of a command: a session reads a frame (read.go), the registry finds
+// the command (commands.go), the log takes the record, the projections decide
+// it, and Deliver brings the ack to the sender (acks.go) and the pushes to the
+// rooms (hub.go), through each socket's send queue (write.go).
+//
+// Invariants:
+//   - Nobody hears of a fact before it is durable and in the read models: acks
+//     and pushes of facts come from Deliver alone.
+//   - Acks of facts and pushes reach one socket in the order of the log, each at
+//     most once. A socket that cannot keep up is closed, never waited for.
+//   - Who a user is comes from the verified token alone.
+//   - A quiet socket costs one goroutine, blocked in a read with a small stack
+//     and a small buffer: no writer, no timer, no payload buffer of its own.
+//   - Every queue and table that clients can fill has a named limit in Config.
+//
+// Locks are taken in one order: hub.mu, then a send queue's mu. Nothing that can
+// block is called under either.
+//
+// It imports schema, eventlog and projections; how a count is computed is not
+// its business.
+package realtime

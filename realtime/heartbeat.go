@@ -1,0 +1,95 @@
+package realtime
+
+import (
+	"context"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"roomlog/schema"
+)
+
+// sweep is the clock of all sockets: one goroutine looks at each of them every
+// tick, so that a quiet socket needs no timer of its own.
+func (s *Server) sweep(ctx context.Context) {
+	tick := time.NewTicker(s.cfg.tick())
+	defer tick.Stop()
+	var open []*session
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			open = s.hub.all(open[:0])
+			for _, session := range open {
+				session.lookAt(now)
+			}
+			clear(open)
+			s.endGrace(schema.TimeOf(now))
+		}
+	}
+}
+
+// tick is a quarter of the shortest time that sweep watches over, at most a second.
+func (c *Config) tick() time.Duration {
+	shortest := min(4*time.Second, c.PingInterval, c.PongTimeout, c.ConnectTimeout, c.WriteTimeout)
+	if c.PresenceGrace > 0 {
+		shortest = min(shortest, c.PresenceGrace)
+	}
+	return max(shortest/4, 5*time.Millisecond)
+}
+
+// lookAt closes a socket whose time is up in one way or another, and pings it
+// when a ping is due.
+func (s *session) lookAt(now time.Time) {
+	cfg := &s.server.cfg
+	ms := now.UnixMilli()
+	if began := s.out.writingSince(); began != 0 && ms-began > cfg.WriteTimeout.Milliseconds() {
+		s.tooSlow()
+		s.out.finish(false) // what it did not read for so long, it will not read now
+		return
+	}
+	identity := s.identity.Load()
+	if identity != nil && !now.Before(identity.Expires) {
+		s.close(schema.CloseTokenExpired)
+		return
+	}
+	if !s.joined.Load() && ms-int64(s.opened) > cfg.ConnectTimeout.Milliseconds() {
+		if identity == nil {
+			s.close(schema.CloseInvalidToken)
+			return
+		}
+		s.connectNow()
+	}
+	s.beat(ms, cfg)
+}
+
+// connectNow connects a socket that came with a token and has not said a word.
+func (s *session) connectNow() {
+	if !s.handling.TryLock() {
+		return // it is saying one
+	}
+	defer s.handling.Unlock()
+	if !s.joined.Load() {
+		s.connectQuietly()
+	}
+}
+
+// beat sends a ping when one is due and closes the socket when the last one was
+// not answered.
+func (s *session) beat(ms int64, cfg *Config) {
+	waiting := s.pinged != 0 && s.pong.Load() < s.pinged
+	switch {
+	case waiting && ms-s.pinged > cfg.PongTimeout.Milliseconds():
+		// While a command is being carried out nobody reads: the pong may be there.
+		if s.handling.TryLock() {
+			s.handling.Unlock()
+			s.close(schema.CloseNoPong)
+		}
+	case !waiting && ms-max(s.pinged, int64(s.opened)) >= cfg.PingInterval.Milliseconds():
+		s.pinged = ms
+		if !s.out.send(ws.OpPing, nil) {
+			s.tooSlow()
+		}
+	}
+}

@@ -1,0 +1,33 @@
+package realtime
+
+import "time"
+
+// bucket is a token bucket: it holds one window's worth of events and fills
+// evenly. The zero bucket is full.
+type bucket struct {
+	spent   float64 // events taken and not given back yet
+	at      int64   // Unix ms of the last look
+	refused int     // events refused, less those allowed since
+}
+
+// take takes one event. wait is 0 when it is allowed, else the time until one will be.
+func (b *bucket) take(now time.Time, events int, window time.Duration) (wait time.Duration) {
+	if events == 0 {
+		return 0
+	}
+	ms := now.UnixMilli()
+	perMs := float64(events) / float64(window.Milliseconds())
+	b.spent = max(0, b.spent-float64(ms-b.at)*perMs)
+	b.at = ms
+	if over := b.spent + 1 - float64(events); over > 0 {
+		b.refused++
+		return max(time.Millisecond, time.Duration(over/perMs*float64(time.Millisecond)))
+	}
+	b.spent++
+	b.refused = max(0, b.refused-1)
+	return 0
+}
+
+// goesOn reports whether the client keeps sending although it was told to wait:
+// it was refused as many events as it may send in a window.
+func (b *bucket) goesOn(events int) bool { return b.refused >= events }

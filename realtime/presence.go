@@ -1,0 +1,236 @@
+package realtime
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"roomlog/eventlog"
+	"roomlog/projections"
+	"roomlog/schema"
+)
+
+// maxRemembered is how many users who left are remembered with when they were
+// last seen, about 100 bytes each. Of others the read models know when they last
+// did something.
+const maxRemembered = 100_000
+
+// user is someone with at least one socket, or whose last one closed less than
+// the grace period ago. Guarded by hub.mu.
+type user struct {
+	actor     schema.Actor
+	room      *room       // of the user's sockets; nil during the grace period
+	left      schema.Time // when the last socket closed; 0 while one is open
+	announced bool        // followers were told that the user is online
+}
+
+// presence tells connected followers who comes and goes. Several sockets of one
+// user are one presence; a user who is back within the grace period never left.
+//
+// The lists are guarded by hub.mu; one goroutine (run) does the telling, so that
+// nobody hears of someone's going before the coming.
+type presence struct {
+	changed  []string               // users to look at again
+	leaving  []departure            // users in their grace period, the oldest first
+	lastSeen map[string]schema.Time // users who left
+	wake     chan struct{}          // has room for one: changed is not empty
+}
+
+type departure struct {
+	user string
+	at   schema.Time
+}
+
+func newPresence() presence {
+	return presence{lastSeen: make(map[string]schema.Time), wake: make(chan struct{}, 1)}
+}
+
+// look asks run to look at the user again, hub.mu held.
+func (p *presence) look(user string) {
+	p.changed = append(p.changed, user)
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (p *presence) remember(user string, at schema.Time) {
+	if at <= p.lastSeen[user] {
+		return
+	}
+	if len(p.lastSeen) >= maxRemembered {
+		for anyone := range p.lastSeen {
+			delete(p.lastSeen, anyone)
+			break
+		}
+	}
+	p.lastSeen[user] = at
+}
+
+// arrive notes the socket of a user, hub.mu held: the socket is in the user's room.
+func (s *Server) arrive(actor schema.Actor, r *room) {
+	id := actor.ID
+	u := s.hub.users[id]
+	if u == nil {
+		u = &user{}
+		s.hub.users[id] = u
+		s.presence.look(id)
+	}
+	u.actor, u.room, u.left = actor, r, 0
+}
+
+// depart notes that a user's last socket closed, hub.mu held.
+func (s *Server) depart(id string, at schema.Time) {
+	u := s.hub.users[id]
+	u.room, u.left = nil, at
+	s.presence.remember(id, at)
+	s.presence.leaving = append(s.presence.leaving, departure{id, at})
+}
+
+// endGrace looks at the users whose grace period is over.
+func (s *Server) endGrace(now schema.Time) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	p := &s.presence
+	due := 0
+	for due < len(p.leaving) && p.leaving[due].at+schema.Time(s.cfg.PresenceGrace.Milliseconds()) <= now {
+		p.look(p.leaving[due].user)
+		due++
+	}
+	p.leaving = slices.Delete(p.leaving, 0, due)
+}
+
+// runPresence tells followers of the users in changed until ctx ends.
+func (s *Server) runPresence(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.presence.wake:
+		}
+		if all := s.presenceNews(time.Now()); len(all) > 0 {
+			s.announce(all)
+		}
+	}
+}
+
+// news is a push about a user to that user's followers.
+type news struct {
+	about string
+	delivery
+}
+
+// presenceNews returns what followers have not been told yet, and notes it as told.
+func (s *Server) presenceNews(now time.Time) []news {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	var all []news
+	for _, id := range s.presence.changed {
+		u := s.hub.users[id]
+		if u == nil {
+			continue
+		}
+		gone := u.left != 0 && u.left+schema.Time(s.cfg.PresenceGrace.Milliseconds()) <= schema.TimeOf(now)
+		seen := schema.TimeOf(now)
+		event := ""
+		switch {
+		case gone:
+			delete(s.hub.users, id)
+			seen = u.left
+			if u.announced {
+				event = "user:offline"
+			}
+		case !u.announced:
+			u.announced = true
+			event = "user:online"
+		}
+		if event == "" {
+			continue
+		}
+		data := schema.UserPresence{UserID: id, Username: u.actor.Username, Avatar: u.actor.Avatar, LastSeen: seen}
+		all = append(all, news{about: id, delivery: delivery{event: event, at: schema.TimeOf(now), data: mustJSON(data)}})
+	}
+	s.presence.changed = nil
+	return all
+}
+
+// announce tells each piece of news to the connected followers of its user.
+func (s *Server) announce(all []news) {
+	err := s.cfg.Models.View(func(v *projections.View) error {
+		for i := range all {
+			n := &all[i]
+			n.users = slices.DeleteFunc(s.connectedFollowers(v, n.about), func(id string) bool {
+				return v.Blocked(id, n.about)
+			})
+		}
+		return nil
+	})
+	if err != nil {
+		s.log.Error("presence: read models", "error", err)
+		return
+	}
+	for i := range all {
+		s.deliver(&all[i].delivery)
+	}
+}
+
+// connectedFollowers returns the followers of a user who are connected, by
+// whichever is shorter: the list of followers or that of connected users.
+func (s *Server) connectedFollowers(v *projections.View, of string) []string {
+	s.hub.mu.Lock()
+	connected := len(s.hub.users)
+	s.hub.mu.Unlock()
+	if v.FollowersCount(of) <= connected {
+		return slices.Collect(v.FollowersOf(of))
+	}
+	s.hub.mu.Lock()
+	ids := make([]string, 0, connected)
+	for id := range s.hub.users {
+		ids = append(ids, id)
+	}
+	s.hub.mu.Unlock()
+	return slices.DeleteFunc(ids, func(id string) bool { return !v.Follows(id, of) })
+}
+
+// presenceOf answers for one user, as the viewer may see it: someone blocked, or
+// who blocks the viewer, looks like someone never seen.
+func (s *Server) presenceOf(v *projections.View, viewer, id string) schema.Presence {
+	answer := schema.Presence{UserID: id}
+	if v.Blocked(viewer, id) {
+		return answer
+	}
+	seen, known := v.LastSeen(id)
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	if u := s.hub.users[id]; u != nil {
+		answer.Online = true
+		if u.left == 0 {
+			seen, known = schema.TimeOf(time.Now()), true
+		}
+	}
+	if at, ok := s.presence.lastSeen[id]; ok && at > seen {
+		seen, known = at, true
+	}
+	if known {
+		answer.LastSeen = &seen
+	}
+	return answer
+}
+
+// recallPresence fills lastSeen with the connections of earlier runs and of
+// other nodes, as far back as the SIGNALS stream goes.
+func (s *Server) recallPresence(ctx context.Context) {
+	for r, err := range s.cfg.Log.ReadSignals(ctx, connectionSignals) {
+		if err != nil {
+			s.log.Warn("presence: reading stored signals", "error", err)
+			return
+		}
+		s.sawSignal(r)
+	}
+}
+
+func (s *Server) sawSignal(r eventlog.Record) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.presence.remember(r.Actor.ID, r.Time)
+}

@@ -1,0 +1,218 @@
+package realtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"roomlog/schema"
+)
+
+// Limits on plain HTTP, which is only the way to a socket and to the figures.
+const (
+	maxHeaderBytes = 16 << 10 // a token of 8 KiB, cookies of the same site, and the rest
+	httpTimeout    = 30 * time.Second
+	// readyLag is by how many records the read models may be behind on a server
+	// that takes clients: about a second's worth.
+	readyLag = 10_000
+)
+
+// Server is the gateway. All its methods may be called concurrently.
+type Server struct {
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	audit   auditor
+	http    http.Server
+
+	hub      hub
+	acks     acks
+	presence presence
+	workers  workers
+
+	slots      atomic.Int64 // connections, with those in the handshake
+	handshakes atomic.Int64 // TCP connections that have not been upgraded
+	draining   atomic.Bool
+	caughtUp   atomic.Bool // the read models have been at the log's end once
+
+	ctx        context.Context // ends when the sockets are gone
+	cancel     context.CancelFunc
+	serving    atomic.Bool
+	drain      sync.Once
+	drained    error
+	sockets    sync.WaitGroup // goroutines that read from or write to sockets
+	background sync.WaitGroup // the others that Serve and Drain start
+}
+
+// Stats are live figures.
+type Stats struct {
+	Sockets int `json:"sockets"`
+	Rooms   int `json:"rooms"`
+	Users   int `json:"users"` // connected, or gone for less than the grace period
+}
+
+// New makes a server. It starts nothing: Deliver may be called from now on, and
+// Serve takes clients.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, log: cfg.Logger, hub: newHub(), presence: newPresence()}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.acks.waiting = make(map[string]waitingAck)
+	s.workers.tasks = make(chan *task)
+	s.audit = auditor{log: cfg.Log, logger: s.log, samples: make(map[[2]string]*sample)}
+	var err error
+	if s.metrics, err = newMetrics(s); err != nil {
+		return nil, err
+	}
+	s.http = http.Server{
+		Handler:           s.routes(),
+		ReadHeaderTimeout: cfg.HandshakeTimeout,
+		ReadTimeout:       httpTimeout,
+		WriteTimeout:      httpTimeout,
+		IdleTimeout:       httpTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         s.onConnState,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/ws", s.upgrade)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.Handle("GET /metrics", s.metrics.handler)
+	return mux
+}
+
+// Serve takes clients from the listener until ctx ends and the sockets are
+// drained, or until Drain was called. It returns nil when every socket left in
+// good order. A Server serves once.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	if !s.serving.CompareAndSwap(false, true) {
+		return errors.New("realtime: this server serves already")
+	}
+	stopSignals, err := s.cfg.Log.OnSignal(s.onSignal)
+	if err != nil {
+		return fmt.Errorf("following signals: %w", err)
+	}
+	s.background.Go(func() { s.recallPresence(s.ctx) })
+	s.background.Go(func() { s.runPresence(s.ctx) })
+	s.background.Go(func() { s.sweep(s.ctx) })
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(listener) }()
+	select {
+	case <-ctx.Done():
+	case err = <-served:
+	}
+	drainCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
+	defer cancel()
+	drained := s.Drain(drainCtx)
+	if err == nil {
+		err = <-served
+	}
+	stopSignals()
+	s.background.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return errors.Join(err, drained)
+}
+
+// Stats returns live figures.
+func (s *Server) Stats() Stats {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	return Stats{Sockets: len(s.hub.sockets), Rooms: len(s.hub.rooms), Users: len(s.hub.users)}
+}
+
+// ready answers whether this server should be sent clients.
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+	if why := s.unready(); why != "" {
+		http.Error(w, why, http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+func (s *Server) unready() string {
+	if s.draining.Load() {
+		return "shutting down"
+	}
+	if err := s.cfg.Log.Err(); err != nil {
+		s.log.Error("not ready: the log", "error", err)
+		return "the log takes no records"
+	}
+	behind := int64(s.cfg.Log.Durable()) - int64(s.cfg.Models.Applied())
+	if behind <= 0 {
+		s.caughtUp.Store(true)
+	}
+	if behind > readyLag || behind > 0 && !s.caughtUp.Load() {
+		return fmt.Sprintf("catching up: the read models are %d records behind", behind)
+	}
+	return ""
+}
+
+// onConnState bounds the TCP connections that have not been upgraded: those who
+// open many and send their headers slowly get no further than this.
+func (s *Server) onConnState(conn net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if s.handshakes.Add(1) > int64(s.cfg.MaxHandshakes) {
+			s.metrics.refused.WithLabelValues("handshakes").Inc()
+			conn.Close()
+		}
+	case http.StateHijacked, http.StateClosed:
+		s.handshakes.Add(-1)
+	}
+}
+
+// start makes a session one of the server's sockets. It returns false when the
+// server takes none any more.
+func (s *Server) start(session *session) bool {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	if s.hub.closed {
+		return false
+	}
+	s.hub.sockets[session.id] = session
+	s.sockets.Add(1)
+	go session.run()
+	return true
+}
+
+// forget takes a socket that closes out of its rooms.
+func (s *Server) forget(session *session, reason string) {
+	h := &s.hub
+	h.mu.Lock()
+	for _, seat := range session.seats {
+		h.stand(seat)
+	}
+	session.seats = nil
+	delete(h.sockets, session.id)
+	user := session.userID()
+	if session.joined.Load() && h.rooms[schema.UserRoom(user)] == nil {
+		s.depart(user, schema.TimeOf(time.Now()))
+	}
+	h.mu.Unlock()
+	if !session.joined.Load() {
+		return
+	}
+	code := schema.CloseCode(session.code.Load())
+	if code != 0 {
+		reason = code.Reason()
+	}
+	session.record("socket:disconnect", "user:"+user, schema.Disconnect{UserID: user, Reason: reason, Reconnect: code.Reconnect()})
+}

@@ -1,0 +1,103 @@
+package realtime
+
+import (
+	"encoding/json"
+	"time"
+
+	"roomlog/eventlog"
+	"roomlog/projections"
+	"roomlog/schema"
+)
+
+// connectionSignals is the subject of the stored signals about sockets.
+const connectionSignals = "signals.connection.>"
+
+// socialSignals are the signals of /social: recorded, but never waited for.
+var socialSignals = map[string]command{
+	"post:join":   act(joinPost),
+	"post:leave":  act(leavePost),
+	"user:typing": act(typing),
+}
+
+// joinPost lets a socket into the room of a post that its user may see.
+func joinPost(s *session, c *call, p *schema.PostRef) {
+	err := s.server.cfg.Models.View(func(v *projections.View) error {
+		_, err := v.Post(s.userID(), p.PostID)
+		return err
+	})
+	if err != nil {
+		c.failWith(err)
+		return
+	}
+	if !s.server.hub.join(s, schema.PostRoom(p.PostID), s.server.cfg.MaxRoomsPerSocket) {
+		c.fail(schema.NewError(schema.TooManyRooms, ""))
+		return
+	}
+	s.record("post:join", "post:"+p.PostID, p)
+	c.ok(nil)
+}
+
+// leavePost is content with a socket that was not in the room: it is not now.
+func leavePost(s *session, c *call, p *schema.PostRef) {
+	if s.server.hub.part(s, schema.PostRoom(p.PostID)) {
+		s.record("post:leave", "post:"+p.PostID, p)
+	}
+	c.ok(nil)
+}
+
+// typing is pushed when the signal comes back from the log, on every node.
+func typing(s *session, c *call, p *schema.PostAction) {
+	if !s.server.hub.isIn(s, schema.PostRoom(p.PostID)) {
+		c.fail(schema.NewError(schema.NotInRoom, ""))
+		return
+	}
+	if !s.record("user:typing", "post:"+p.PostID, p) {
+		c.fail(schema.NewError(schema.LogUnavailable, ""))
+		return
+	}
+	c.ok(nil)
+}
+
+// record puts a signal of this socket's user into the log, and reports whether
+// the log took it.
+func (s *session) record(event, entity string, data any) bool {
+	now := time.Now()
+	err := s.server.cfg.Log.Signal(eventlog.Record{
+		Time:    schema.TimeOf(now),
+		ID:      eventlog.NewID(now),
+		Event:   event,
+		Version: 1,
+		Actor:   s.identity.Load().Actor,
+		Entity:  entity,
+		Data:    mustJSON(data),
+		Socket:  s.id,
+	})
+	if err != nil {
+		s.server.log.Warn("signal not recorded", "event", event, "error", err)
+	}
+	return err == nil
+}
+
+// onSignal pushes a signal, of this node or another, to the sockets here. It is
+// called from one goroutine of the log.
+func (s *Server) onSignal(r eventlog.Record) {
+	switch {
+	case r.Err != nil:
+		return
+	case schema.NamespaceOf(r.Event) == schema.Connection:
+		s.sawSignal(r)
+	case r.Event == "user:typing":
+		var p schema.PostAction
+		if err := json.Unmarshal(r.Data, &p); err != nil {
+			s.log.Warn("signal with bad data", "event", r.Event, "error", err)
+			return
+		}
+		s.deliver(&delivery{
+			event:  r.Event,
+			at:     r.Time,
+			data:   mustJSON(schema.UserTyping{PostID: p.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, Action: p.Action}),
+			rooms:  []string{schema.PostRoom(p.PostID)},
+			origin: r.Socket,
+		})
+	}
+}

@@ -1,0 +1,126 @@
+package realtime
+
+import (
+	"encoding/base64"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"roomlog/eventlog"
+	"roomlog/schema"
+)
+
+// upgrade makes a WebSocket of a request, after every check that does not need
+// one. The session gets a goroutine of its own, and nothing of net/http: when
+// this function returns, the request's buffers and its goroutine's stack go.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
+	if s.draining.Load() {
+		s.refuseBusy(w, r, "draining", "the server is shutting down")
+		return
+	}
+	if !s.allowsOrigin(r) {
+		s.refuse(w, r, http.StatusForbidden, "origin", "pages of this origin may not connect; see --allowed-origins")
+		return
+	}
+	if !validNonce(r.Header.Get("Sec-WebSocket-Key")) && r.Header.Get("Upgrade") != "" {
+		s.refuse(w, r, http.StatusBadRequest, "handshake", "Sec-WebSocket-Key is not 16 bytes in base64")
+		return
+	}
+	if s.slots.Add(1) > int64(s.cfg.MaxConnections) {
+		s.slots.Add(-1)
+		s.refuseBusy(w, r, "full", "as many connections as this server takes are open")
+		return
+	}
+	if !s.accept(w, r) {
+		s.slots.Add(-1)
+	}
+}
+
+// accept does the rest of the upgrade for a request that has a slot. It returns
+// false when no session came of it.
+func (s *Server) accept(w http.ResponseWriter, r *http.Request) bool {
+	identity, refusal := s.bearer(r)
+	if refusal != nil {
+		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+		s.refuse(w, r, http.StatusUnauthorized, "token", refusal.Message)
+		return false
+	}
+	upgrader := ws.HTTPUpgrader{
+		Timeout:  s.cfg.HandshakeTimeout,
+		Protocol: func(offered string) bool { return offered == schema.Subprotocol },
+	}
+	conn, rw, _, err := upgrader.Upgrade(r, w)
+	if err != nil {
+		s.metrics.refused.WithLabelValues("handshake").Inc()
+		s.log.Debug("handshake refused", "remote", r.RemoteAddr, "error", err)
+		if conn != nil {
+			conn.Close()
+		}
+		return false
+	}
+	var ahead []byte // frames that the client sent without waiting for the handshake's end
+	if n := rw.Reader.Buffered(); n > 0 {
+		ahead, _ = rw.Reader.Peek(n) // newSession copies it
+	}
+	session := newSession(s, eventlog.NewID(time.Now()), conn, ahead, identity)
+	if !s.start(session) {
+		conn.Close()
+		return false
+	}
+	return true
+}
+
+// bearer verifies the handshake's token; nil, nil when it carries none.
+func (s *Server) bearer(r *http.Request) (*Identity, *schema.Error) {
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return nil, nil
+	}
+	scheme, token, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return nil, schema.NewError(schema.InvalidToken, "the Authorization header is not a Bearer token")
+	}
+	identity, refusal := s.verify(strings.TrimSpace(token))
+	if refusal != nil {
+		return nil, refusal
+	}
+	return &identity, nil
+}
+
+// allowsOrigin guards users of browsers against pages of other sites: those carry
+// the site's Origin (RFC 6455, 10.2). Other clients send none.
+func (s *Server) allowsOrigin(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || slices.Contains(s.cfg.AllowedOrigins, "*") {
+		return true
+	}
+	if slices.ContainsFunc(s.cfg.AllowedOrigins, func(o string) bool { return strings.EqualFold(o, origin) }) {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+}
+
+func validNonce(key string) bool {
+	b, err := base64.StdEncoding.DecodeString(key)
+	return err == nil && len(b) == 16
+}
+
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, reason, message string) {
+	s.metrics.refused.WithLabelValues(reason).Inc()
+	s.log.Debug("connection refused", "reason", reason, "remote", r.RemoteAddr)
+	s.audit.note("refused", auditEntry{Code: "HTTP_" + strconv.Itoa(status), Detail: reason})
+	http.Error(w, message, status)
+}
+
+// refuseBusy asks the client to come back, each at another moment.
+func (s *Server) refuseBusy(w http.ResponseWriter, r *http.Request, reason, message string) {
+	w.Header().Set("Retry-After", strconv.Itoa(1+rand.IntN(10)))
+	s.refuse(w, r, http.StatusServiceUnavailable, reason, message)
+}

@@ -1,0 +1,214 @@
+package realtime
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// sendQueue holds the frames that wait to be written to one socket. Frames are
+// encoded into one buffer as they come, so that everything queued goes out in
+// one write. No goroutine waits for frames: the first frame into an empty queue
+// starts one, which ends when the queue is empty.
+//
+// All methods may be called concurrently; none waits for the network.
+type sendQueue struct {
+	conn    net.Conn
+	limits  *Config
+	flusher *sync.WaitGroup // counts the goroutine that writes
+
+	mu      sync.Mutex
+	queued  *buffer // nil when nothing is queued
+	waiting load    // queued or being written
+	taken   load    // being written
+	pushes  uint64  // n of the last push
+	began   int64   // Unix ms at which the write in progress began, 0: none
+	writing bool    // a goroutine writes
+	sealed  bool    // nothing more is taken: the close frame is queued, or the socket gone
+	hangUp  bool    // close the connection, not only our side, when all is written
+}
+
+// load is an amount of frames.
+type load struct{ frames, bytes int }
+
+// push queues a push under this socket's next n. It returns false when the queue
+// is full: the socket is too slow.
+func (q *sendQueue) push(f *pushFrame) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.sealed {
+		return true
+	}
+	if !q.hasRoom(len(f.head) + len(f.tail)) {
+		return false
+	}
+	q.pushes++
+	b := q.open()
+	size := len(b.bytes)
+	b.bytes = f.appendTo(b.bytes, q.pushes)
+	q.added(len(b.bytes) - size)
+	return true
+}
+
+// send queues one frame. It returns false when the queue is full.
+func (q *sendQueue) send(op ws.OpCode, payload []byte) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.sealed {
+		return true
+	}
+	if !q.hasRoom(len(payload)) {
+		return false
+	}
+	q.append(op, payload)
+	return true
+}
+
+// seal queues the last frames: a push, if any, and a close frame. Nothing is
+// taken after it. drop forgets what is queued but not being written yet. It
+// returns false when the queue was sealed before.
+func (q *sendQueue) seal(last *pushFrame, closing []byte, drop bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.sealed {
+		return false
+	}
+	if drop {
+		q.forget()
+	}
+	if last != nil {
+		q.pushes++
+		b := q.open()
+		b.bytes = last.appendTo(b.bytes, q.pushes)
+	}
+	q.append(ws.OpClose, closing)
+	q.sealed = true
+	return true
+}
+
+// finish ends the queue when nobody reads from the connection any more: what is
+// queued is still written when flush is true, and then the connection is closed.
+func (q *sendQueue) finish(flush bool) {
+	q.mu.Lock()
+	q.sealed = true
+	q.hangUp = true
+	if !flush {
+		q.forget()
+	}
+	now := !q.writing || !flush
+	q.mu.Unlock()
+	if now {
+		q.conn.Close()
+	}
+}
+
+// writingSince returns when the write in progress began, in Unix milliseconds, 0
+// when none is.
+func (q *sendQueue) writingSince() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.began
+}
+
+func (q *sendQueue) isSealed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.sealed
+}
+
+// The methods below are called with mu held.
+
+// hasRoom always lets the first frame in, whatever its size: an answer may be
+// larger than the limit only if it is alone.
+func (q *sendQueue) hasRoom(size int) bool {
+	return q.waiting.frames == 0 ||
+		q.waiting.frames < q.limits.MaxQueuedFrames && q.waiting.bytes+size <= q.limits.MaxQueuedBytes
+}
+
+func (q *sendQueue) open() *buffer {
+	if q.queued == nil {
+		q.queued = newBuffer()
+	}
+	return q.queued
+}
+
+func (q *sendQueue) append(op ws.OpCode, payload []byte) {
+	b := q.open()
+	size := len(b.bytes)
+	b.bytes = append(appendHeader(b.bytes, op, len(payload)), payload...)
+	q.added(len(b.bytes) - size)
+}
+
+func (q *sendQueue) added(size int) {
+	q.waiting.frames++
+	q.waiting.bytes += size
+	if !q.writing {
+		q.writing = true
+		q.flusher.Add(1)
+		go q.flush()
+	}
+}
+
+func (q *sendQueue) forget() {
+	if q.queued != nil {
+		q.queued.free()
+		q.queued = nil
+		q.waiting = q.taken
+	}
+}
+
+// flush writes until the queue is empty. The connection's reader learns of a
+// write that failed from its own read: the connection is closed.
+func (q *sendQueue) flush() {
+	defer q.flusher.Done()
+	for {
+		b, after := q.take()
+		if b == nil {
+			after(q.conn)
+			return
+		}
+		_, err := q.conn.Write(b.bytes)
+		b.free()
+		if err != nil {
+			q.finish(false)
+		}
+	}
+}
+
+// take returns what is queued, or nil when the writer is to end, and then what
+// it does to the connection last.
+func (q *sendQueue) take() (b *buffer, after func(net.Conn)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting.frames -= q.taken.frames
+	q.waiting.bytes -= q.taken.bytes
+	q.taken = q.waiting
+	if q.queued != nil {
+		b, q.queued = q.queued, nil
+		q.began = time.Now().UnixMilli()
+		return b, nil
+	}
+	q.began, q.writing = 0, false
+	switch {
+	case q.hangUp:
+		return nil, hangUp
+	case q.sealed:
+		return nil, closeWrite
+	}
+	return nil, func(net.Conn) {}
+}
+
+func hangUp(conn net.Conn) { conn.Close() }
+
+// closeWrite tells the client that nothing more comes, and leaves it the time to
+// read what did: closing at once while its bytes are unread would reset the
+// connection, and the close frame with it.
+func closeWrite(conn net.Conn) {
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+		return
+	}
+	conn.Close()
+}
