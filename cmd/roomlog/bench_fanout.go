@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"roomlog/realtime/client"
+	"roomlog/schema"
+)
+
+type fanoutCmd struct {
+	Members  int           `default:"1000" placeholder:"N" help:"Sockets in the room (${default})."`
+	Duration time.Duration `default:"10s" placeholder:"D" help:"How long to measure (${default})."`
+	benchFlags
+}
+
+// outstanding is how many pushes may be on their way to each socket: fewer than
+// a server queues for one.
+const outstanding = 256
+
+// Run lets one user comment on a post, as fast as the room of the post takes it.
+func (c *fanoutCmd) Run(a *app) (err error) {
+	if c.Members < 1 || c.Duration <= 0 {
+		return usagef("--members and --duration must be more than nothing")
+	}
+	t, err := c.open(a, c.Members+1)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	room := &audience{moved: make(chan struct{}, 1)}
+	conns, err := t.connect(a.ctx, c.Members+1, func(i int) string { return fmt.Sprintf("member-%d", i) },
+		func(i int) client.Options {
+			if i == 0 {
+				return client.Options{} // the speaker, who gets acks only
+			}
+			return client.Options{OnFrame: room.hear}
+		})
+	if err != nil {
+		return err
+	}
+	defer hangUp(conns)
+	post, err := newPost(a.ctx, conns[0])
+	if err != nil {
+		return err
+	}
+	if err := joinAll(a.ctx, conns, post); err != nil {
+		return err
+	}
+	start := time.Now()
+	sent, err := c.speak(a.ctx, conns, room, post)
+	if err != nil {
+		return err
+	}
+	seconds := time.Since(start).Seconds()
+	return c.show(a, []figure{
+		{"mode", "fanout"},
+		{"deliveries_per_s", float64(room.heard.Load()) / seconds},
+		{"members", c.Members},
+		{"events", sent},
+		{"deliveries", room.heard.Load()},
+		{"seconds", seconds},
+	})
+}
+
+// audience counts what all members hear.
+type audience struct {
+	heard atomic.Int64
+	moved chan struct{} // gets a value now and then while heard grows
+}
+
+var commentPush = []byte(`{"event":"post:comment"`)
+
+func (r *audience) hear(frame []byte) {
+	if !bytes.HasPrefix(frame, commentPush) {
+		return
+	}
+	r.heard.Add(1)
+	select {
+	case r.moved <- struct{}{}:
+	default:
+	}
+}
+
+func joinAll(ctx context.Context, conns []*client.Client, post string) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, conn := range conns {
+		group.Go(func() error {
+			_, err := conn.Do(ctx, "post:join", schema.PostRef{PostID: post}, "")
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+const speechLine = "Speak the speech, I pray you, as I pronounced it to you."
+
+// speak comments until the time is over and everyone has heard everything, and
+// returns how often.
+func (c *fanoutCmd) speak(ctx context.Context, conns []*client.Client, room *audience, post string) (sent int64, err error) {
+	failed := make(chan error, 1)
+	slots := make(chan struct{}, 32) // comments that wait for their ack
+	acked := func(f schema.Frame) {
+		if err := client.AckError(f); err != nil {
+			select {
+			case failed <- err:
+			default:
+			}
+		}
+		<-slots
+	}
+	members := int64(len(conns) - 1)
+	end := time.Now().Add(c.Duration)
+	for {
+		over := time.Now().After(end)
+		behind := sent*members - room.heard.Load()
+		if over && behind == 0 {
+			return sent, nil
+		}
+		free := slots
+		if over || behind >= outstanding*members {
+			free = nil // wait for the room
+		}
+		select {
+		case free <- struct{}{}:
+			if err := conns[0].Send("post:comment", schema.PostComment{PostID: post, Content: speechLine}, "", acked); err != nil {
+				return sent, err
+			}
+			sent++
+		case <-room.moved:
+		case err := <-failed:
+			return sent, err
+		case <-time.After(10 * time.Second):
+			return sent, fmt.Errorf("%d pushes did not arrive within 10 s: %w", behind, firstLost(conns))
+		case <-ctx.Done():
+			return sent, ctx.Err()
+		}
+	}
+}
+
+func firstLost(conns []*client.Client) error {
+	for _, conn := range conns {
+		if err := conn.Err(); err != nil {
+			return err
+		}
+	}
+	return errors.New("every connection is still open")
+}

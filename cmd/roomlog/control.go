@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"roomlog/projections"
+	"roomlog/replay"
+)
+
+// The control socket is how other commands talk to a running server: HTTP over
+// a unix socket in the data directory, open to the server's own user only.
+//
+//	GET  /status             one JSON object
+//	GET  /replay?filter=&follow=  one JSON line a record
+//	POST /rebuild            one JSON line a step, the last one with the report
+//
+// A stream that failed half-way says why in the trailer.
+const (
+	controlName  = "control.sock"
+	errorTrailer = "Roomlog-Error"
+)
+
+// control serves the control socket of a running server.
+type control struct {
+	server *http.Server
+	path   string
+	done   chan struct{} // closed when the server's goroutine has ended
+}
+
+func startControl(s *Server, dir string) (*control, error) {
+	path := filepath.Join(dir, controlName)
+	// Whoever gets here holds the directory's lock: a socket that is there was left by a crash.
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("cannot replace the control socket: %w", err)
+	}
+	listener, err := listenUnix(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the control socket %s: %w", path, err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", s.serveStatus)
+	mux.HandleFunc("GET /replay", s.serveReplay)
+	mux.HandleFunc("POST /rebuild", s.serveRebuild)
+	c := &control{
+		server: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second},
+		path:   path,
+		done:   make(chan struct{}),
+	}
+	go func() {
+		defer close(c.done)
+		c.server.Serve(listener) // always ErrServerClosed: close is the only way out
+	}()
+	return c, nil
+}
+
+// close ends every stream that is under way.
+func (c *control) close() {
+	c.server.Close()
+	<-c.done
+	os.Remove(c.path)
+}
+
+func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
+	status, err := s.status(r.Context())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	json.NewEncoder(w).Encode(status)
+}
+
+func (s *Server) serveReplay(w http.ResponseWriter, r *http.Request) {
+	var filter replay.Filter
+	if err := json.Unmarshal([]byte(r.FormValue("filter")), &filter); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	show := s.auditor().Replay
+	if r.FormValue("follow") == "true" {
+		show = s.auditor().Follow
+	}
+	out := newStream(w)
+	out.end(show(r.Context(), filter, func(lines []replay.Line) error {
+		for i := range lines {
+			if err := out.encode(&lines[i]); err != nil {
+				return err
+			}
+		}
+		return out.flush()
+	}))
+}
+
+// rebuildStep is one line of a rebuild's stream.
+type rebuildStep struct {
+	Done   uint64         `json:"done"`
+	Total  uint64         `json:"total"`
+	Report *rebuildReport `json:"report,omitempty"` // in the last line only
+}
+
+func (s *Server) serveRebuild(w http.ResponseWriter, r *http.Request) {
+	out := newStream(w)
+	report, err := s.models.Rebuild(r.Context(), func(p projections.Progress) {
+		out.encode(rebuildStep{Done: p.Records, Total: p.Of})
+		out.flush()
+	})
+	if err == nil {
+		err = out.encode(rebuildStep{Report: reportOf(report)})
+	}
+	out.end(err)
+}
+
+// stream writes JSON lines as a response whose trailer says why it ended early.
+type stream struct {
+	*json.Encoder
+	w http.ResponseWriter
+}
+
+func newStream(w http.ResponseWriter) stream {
+	w.Header().Set("Content-Type", "application/jsonl")
+	w.Header().Set("Trailer", errorTrailer)
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return stream{encoder, w}
+}
+
+func (s stream) encode(v any) error { return s.Encode(v) }
+
+func (s stream) flush() error { return http.NewResponseController(s.w).Flush() }
+
+func (s stream) end(err error) {
+	if err != nil {
+		s.w.Header().Set(errorTrailer, strconv.Quote(err.Error()))
+	}
+}
+
+// remote is a running server as its control socket shows it.
+type remote struct{ http http.Client }
+
+// dialControl returns the running server of a data directory, or nil when none
+// answers there.
+func dialControl(dir string) *remote {
+	path := filepath.Join(dir, controlName)
+	conn, err := dialUnix(context.Background(), path)
+	if err != nil {
+		return nil
+	}
+	conn.Close()
+	return &remote{http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dialUnix(ctx, path) },
+	}}}
+}
+
+// lines calls emit with each JSON value of a response's stream.
+func (r *remote) lines(ctx context.Context, method, path string, query url.Values, emit func(json.RawMessage) error) error {
+	target := url.URL{Scheme: "http", Host: "roomlog", Path: path, RawQuery: query.Encode()}
+	request, err := http.NewRequestWithContext(ctx, method, target.String(), nil)
+	if err != nil {
+		return err
+	}
+	response, err := r.http.Do(request)
+	if err != nil {
+		return fmt.Errorf("the running server does not answer on its control socket: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10))
+		return fmt.Errorf("the running server answered: %s", text)
+	}
+	for decoder := json.NewDecoder(response.Body); ; {
+		var line json.RawMessage
+		err := decoder.Decode(&line)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("the running server stopped half-way: %w", err)
+		}
+		if err := emit(line); err != nil {
+			return err
+		}
+	}
+	if quoted := response.Trailer.Get(errorTrailer); quoted != "" {
+		text, _ := strconv.Unquote(quoted)
+		return fmt.Errorf("the running server failed half-way: %s", text)
+	}
+	return nil
+}

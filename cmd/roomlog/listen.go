@@ -1,0 +1,81 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+)
+
+// check finds what no server could run with.
+func (c serverConfig) check() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	switch {
+	case err != nil:
+		return usagef("--listen %q is not HOST:PORT, for example 127.0.0.1:7777", c.Listen)
+	case !c.authConfigured() && !loopback(host):
+		return usagef("refusing to listen on %s, where others can connect, with a secret that roomlog made up: give --auth-secret-file or --auth-jwks, or listen on 127.0.0.1", c.Listen)
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return usagef("--tls-cert and --tls-key go together: give both or neither")
+	case c.MaxConnections < 1:
+		return usagef("--max-connections must be at least 1")
+	case c.RateEvents < 0:
+		return usagef("--rate-events must be 0 (no limit) or more")
+	case c.RateWindow <= 0:
+		return usagef("--rate-window must be longer than nothing, for example 1m")
+	case c.DrainTimeout <= 0:
+		return usagef("--drain-timeout must be longer than nothing, for example 30s")
+	case c.PresenceGrace < 0:
+		return usagef("--presence-grace must not be negative")
+	case c.Replicas < 1 || c.Replicas > 5:
+		return usagef("--replicas must be 1 to 5")
+	case c.Replicas > 1 && c.NATSURL == "":
+		return usagef("--replicas needs --nats-url: the embedded log is one machine's")
+	case c.NATSListen != "" && c.NATSURL != "":
+		return usagef("--nats-listen is for the embedded log and --nats-url for one outside: give one of them")
+	}
+	return nil
+}
+
+func (c serverConfig) authConfigured() bool { return c.AuthSecretFile != "" || c.AuthJWKS != "" }
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// listen opens the port. Its errors say what to do.
+func (c serverConfig) listen() (net.Listener, error) {
+	listener, err := net.Listen("tcp", c.Listen)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another process: stop it, or give another --listen", c.Listen)
+	case err != nil:
+		return nil, fmt.Errorf("cannot listen on %s: %w", c.Listen, err)
+	case c.TLSCert == "":
+		return listener, nil
+	}
+	certificate, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		listener.Close()
+		return nil, fmt.Errorf("cannot use the certificate of --tls-cert and --tls-key: %w", err)
+	}
+	return tls.NewListener(listener, &tls.Config{
+		Certificates: []tls.Certificate{certificate},
+		MinVersion:   tls.VersionTLS12,
+		NextProtos:   []string{"http/1.1"}, // a WebSocket upgrade is HTTP/1.1
+	}), nil
+}
+
+func makeDataDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot make the data directory: %w; give another --data", err)
+	}
+	probe, err := os.CreateTemp(dir, ".writable-*")
+	if err != nil {
+		return fmt.Errorf("the data directory %s cannot be written to: %w; change its owner or give another --data", dir, err)
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"roomlog/eventlog"
+	"roomlog/projections"
+	"roomlog/realtime"
+	"roomlog/replay"
+)
+
+// serverConfig is what serve takes as flags, and what demo and tests fill in.
+type serverConfig struct {
+	Data   string `default:"./roomlog-data" placeholder:"DIR" help:"Data directory (${default})."`
+	Listen string `default:"127.0.0.1:7777" placeholder:"HOST:PORT" help:"Where to take clients (${default})."`
+
+	AuthSecretFile string   `placeholder:"FILE" help:"File with the shared secret of HS256 tokens."`
+	AuthJWKS       string   `name:"auth-jwks" placeholder:"FILE|URL" help:"Key set of RS256, ES256 and EdDSA tokens."`
+	AuthIssuer     string   `placeholder:"ISS" help:"Issuer (iss) that tokens must have."`
+	AuthAudience   string   `placeholder:"AUD" help:"Audience (aud) that tokens must have."`
+	AllowedOrigins []string `placeholder:"ORIGIN" help:"Origins of web pages that may connect beside the server's own host; * for all."`
+	TLSCert        string   `name:"tls-cert" placeholder:"FILE" help:"Certificate chain for wss, PEM."`
+	TLSKey         string   `name:"tls-key" placeholder:"FILE" help:"Its private key, PEM."`
+
+	MaxConnections int           `default:"1000" placeholder:"N" help:"Connections at once (${default})."`
+	RateEvents     int           `default:"100" placeholder:"N" help:"Events a socket may send in --rate-window; 0 for no limit (${default})."`
+	RateWindow     time.Duration `default:"1m" placeholder:"D" help:"The window of --rate-events (${default})."`
+	PresenceGrace  time.Duration `default:"10s" placeholder:"D" help:"How long after a user's last socket they count as offline (${default})."`
+	DrainTimeout   time.Duration `default:"30s" placeholder:"D" help:"How long a shutdown may take (${default})."`
+
+	Fsync      string `default:"group" enum:"group,always" help:"How acked records get onto the disk: group (one fsync for all who wait) or always (the store's own)."`
+	NATSListen string `name:"nats-listen" placeholder:"HOST:PORT" help:"Also take NATS clients there; off by default."`
+	NATSURL    string `name:"nats-url" placeholder:"URL" help:"Keep the log in this NATS cluster in place of the data directory."`
+	Replicas   int    `default:"1" placeholder:"N" help:"Replicas of the streams, with --nats-url (${default})."`
+}
+
+// Server is a whole roomlog in this process: log, read models, gateway and
+// control socket.
+type Server struct {
+	cfg      serverConfig
+	log      *eventlog.Log
+	models   *projections.Models
+	auth     *realtime.Auth
+	gateway  *realtime.Server
+	listener net.Listener
+	control  *control
+	logger   *slog.Logger
+
+	closing sync.Once
+	closed  error
+}
+
+// NewServer opens everything that cfg names and listens, but takes no client
+// before Run. What it opened is closed again when it fails.
+func NewServer(ctx context.Context, cfg serverConfig, logger *slog.Logger) (*Server, error) {
+	s := &Server{cfg: cfg, logger: logger}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) open(ctx context.Context) (err error) {
+	if err := s.cfg.check(); err != nil {
+		return err
+	}
+	if err := makeDataDir(s.cfg.Data); err != nil {
+		return err
+	}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	if s.log, err = openLog(ctx, s.cfg, s.logger, metrics); err != nil {
+		return err
+	}
+	s.models, err = projections.Open(ctx, projections.Config{
+		Path:       filepath.Join(s.cfg.Data, modelsName),
+		Log:        s.log,
+		Deliver:    func(batch []projections.Applied) { s.gateway.Deliver(batch) }, // not called before Run
+		Logger:     s.logger,
+		Registerer: metrics,
+	})
+	if err != nil {
+		return fmt.Errorf("cannot open the read models: %w", err)
+	}
+	if s.auth, err = s.openAuth(ctx); err != nil {
+		return err
+	}
+	if s.listener, err = s.cfg.listen(); err != nil {
+		return err
+	}
+	if s.gateway, err = realtime.New(s.gatewayConfig(metrics)); err != nil {
+		return err
+	}
+	s.control, err = startControl(s, s.cfg.Data)
+	return err
+}
+
+func (s *Server) gatewayConfig(metrics *prometheus.Registry) realtime.Config {
+	c := realtime.Defaults()
+	c.Log, c.Models, c.Auth = s.log, s.models, s.auth
+	c.AllowedOrigins = s.cfg.AllowedOrigins
+	c.MaxConnections = s.cfg.MaxConnections
+	c.RateEvents, c.RateWindow = s.cfg.RateEvents, s.cfg.RateWindow
+	c.PresenceGrace = s.cfg.PresenceGrace
+	c.DrainTimeout = s.cfg.DrainTimeout
+	c.Logger, c.Registerer = s.logger, metrics
+	return c
+}
+
+// openAuth reads the configured ways to verify tokens. With none configured it
+// uses a secret in the data directory, and makes it the first time.
+func (s *Server) openAuth(ctx context.Context) (*realtime.Auth, error) {
+	secretFile := s.cfg.AuthSecretFile
+	if !s.cfg.authConfigured() {
+		secretFile = filepath.Join(s.cfg.Data, secretName)
+		if _, err := realtime.NewSecretFile(secretFile); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+	}
+	return realtime.NewAuth(ctx, realtime.AuthConfig{
+		SecretFile: secretFile,
+		JWKS:       s.cfg.AuthJWKS,
+		Issuer:     s.cfg.AuthIssuer,
+		Audience:   s.cfg.AuthAudience,
+		Logger:     s.logger,
+	})
+}
+
+// URL returns where clients connect.
+func (s *Server) URL() string {
+	scheme := "ws"
+	if s.cfg.TLSCert != "" {
+		scheme = "wss"
+	}
+	return scheme + "://" + s.listener.Addr().String() + "/ws"
+}
+
+// Run takes clients until ctx ends, then drains: no new clients, every accepted
+// event committed, applied and answered. ready is called once, when the read
+// models have caught up with the log. An error is what made the server stop by
+// itself, or kept it from draining in time.
+func (s *Server) Run(ctx context.Context, ready func()) error {
+	serving, stopServing := context.WithCancelCause(ctx)
+	defer stopServing(nil)
+	// The read models outlive the gateway, whose drain waits for what they decide.
+	applying, stopApplying := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopApplying()
+
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := s.models.Run(applying); applying.Err() == nil {
+			stopServing(fmt.Errorf("the read models stopped: %w", err))
+		}
+	})
+	running.Go(func() {
+		if s.models.WaitApplied(serving, s.log.Durable()) == nil {
+			ready()
+		}
+	})
+	err := s.gateway.Serve(serving, s.listener)
+	if err == nil && ctx.Err() == nil {
+		err = context.Cause(serving)
+	}
+	stopServing(nil)
+	stopApplying()
+	running.Wait()
+	return err
+}
+
+// Close releases everything that NewServer opened. It is called after Run has
+// returned, or in its place.
+func (s *Server) Close() error {
+	s.closing.Do(func() {
+		var errs []error
+		if s.control != nil {
+			s.control.close()
+		}
+		if s.listener != nil {
+			s.listener.Close() // Run has closed it already, if it ran
+		}
+		if s.auth != nil {
+			errs = append(errs, s.auth.Close())
+		}
+		if s.models != nil {
+			errs = append(errs, s.models.Close())
+		}
+		if s.log != nil {
+			errs = append(errs, s.log.Close())
+		}
+		s.closed = errors.Join(errs...)
+	})
+	return s.closed
+}
+
+func (s *Server) auditor() replay.Auditor { return replay.Auditor{Log: s.log, Models: s.models} }
