@@ -1,8 +1,10 @@
 package schema
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // MaxDepth is how many objects and lists may be nested in a frame, the frame
@@ -212,11 +214,64 @@ func (s *scanner) word(w string) bool {
 // unescape returns the text of a string that has escapes, given what stands
 // between its quotes. Half a surrogate pair becomes U+FFFD, as in encoding/json.
 func unescape(raw []byte) []byte {
-	quoted := make([]byte, 0, len(raw)+2)
-	quoted = append(append(append(quoted, '"'), raw...), '"')
-	var s string
-	if err := json.Unmarshal(quoted, &s); err != nil {
-		panic("schema: unescape of a string that was not scanned: " + err.Error())
+	text := make([]byte, 0, len(raw))
+	for {
+		i := bytes.IndexByte(raw, '\\')
+		if i < 0 {
+			return append(text, raw...)
+		}
+		text = append(text, raw[:i]...)
+		c := raw[i+1]
+		raw = raw[i+2:]
+		switch c {
+		case 'b':
+			c = '\b'
+		case 'f':
+			c = '\f'
+		case 'n':
+			c = '\n'
+		case 'r':
+			c = '\r'
+		case 't':
+			c = '\t'
+		case 'u':
+			var r rune
+			r, raw = codePoint(raw)
+			text = utf8.AppendRune(text, r)
+			continue
+		}
+		text = append(text, c)
 	}
-	return []byte(s)
+}
+
+// codePoint reads what follows \u, and the rest of a surrogate pair.
+func codePoint(raw []byte) (rune, []byte) {
+	first := hexRune(raw)
+	raw = raw[4:]
+	if !utf16.IsSurrogate(first) {
+		return first, raw
+	}
+	if len(raw) >= 6 && raw[0] == '\\' && raw[1] == 'u' {
+		if r := utf16.DecodeRune(first, hexRune(raw[2:])); r != utf8.RuneError {
+			return r, raw[6:]
+		}
+	}
+	return utf8.RuneError, raw
+}
+
+// hexRune reads four hexadecimal digits that hex4 has seen.
+func hexRune(b []byte) rune {
+	var r rune
+	for _, c := range b[:4] {
+		switch {
+		case c >= 'a':
+			c -= 'a' - 10
+		case c >= 'A':
+			c -= 'A' - 10
+		default:
+			c -= '0'
+		}
+		r = r<<4 | rune(c)
+	}
+	return r
 }

@@ -65,8 +65,7 @@ func (r *rule) verdict(data []byte) *Error {
 	if err != nil {
 		return NewError(BadFrame, fmt.Sprintf("the data is no JSON object: %v at byte %d", err, s.i))
 	}
-	var deep [8]step // deeper than the schema files are nested
-	c := checker{scanner: scanner{b: data}, path: deep[:0]}
+	c := checker{scanner: scanner{b: data}}
 	c.value(r)
 	return c.err
 }
@@ -129,8 +128,10 @@ func pointer(name []byte) string {
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
-	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(s)
+	return "/" + pointerEscapes.Replace(s)
 }
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
 
 // value checks one value and leaves the scanner behind it.
 func (c *checker) value(r *rule) {
@@ -322,7 +323,9 @@ func isDateTime(b []byte) bool {
 // hasVisible reports whether the text has a character that shows: none of white
 // space, separators, controls and formats (the zero-width ones).
 func hasVisible(b []byte) bool {
-	for _, r := range string(b) {
+	for len(b) > 0 {
+		r, size := utf8.DecodeRune(b)
+		b = b[size:]
 		if r > ' ' && r < 0x7f || !unicode.In(r, unicode.White_Space, unicode.Z, unicode.Cc, unicode.Cf) {
 			return true
 		}
