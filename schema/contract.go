@@ -243,6 +243,8 @@ func (c *compiler) keyword(file string, r *rule, keyword string, v any) (ok bool
 			r.kind, r.enum = '0', []string{strconv.Itoa(int(v))}
 		case bool:
 			r.kind, r.enum = 't', []string{strconv.FormatBool(v)}
+		default:
+			return false
 		}
 	case "minimum":
 		r.min = integer(v)
