@@ -104,7 +104,7 @@ func TestAuditRunningAndStopped(t *testing.T) {
 		{"replay", "--json", "--since", "2100-01-01T00:00:00Z"},
 		{"replay", "--json", "--actor", "nobody"},
 	}
-	wantLines := []int{7, 7, 6, 2, 4, 1, 2, 7, 0, 0}
+	wantLines := []int{7, 7, 6, 2, 5, 1, 2, 7, 0, 0}
 	running := map[string]string{}
 	for i, q := range queries {
 		out := good(t, append(q, "--data", dir)...)
