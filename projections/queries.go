@@ -104,14 +104,18 @@ func pageSize(p schema.Page) int {
 	return min(p.Limit, maxPage)
 }
 
-// Profile answers user:get. Whether the user blocks the viewer is not told.
+// Profile answers user:get. Whether the user blocks the viewer is not told, nor
+// when either of two who are blocked was last seen.
 func (v *View) Profile(viewer, userID string) (schema.Profile, error) {
 	g := &v.state.graph
 	u, ok := g.user(userID)
 	if !ok {
 		return schema.Profile{}, schema.NewError(schema.UserNotFound, "")
 	}
-	seen, _ := v.state.presence.seen(userID)
+	var seen schema.Time
+	if !g.isBlocked(viewer, userID) {
+		seen, _ = v.state.presence.seen(userID)
+	}
 	return schema.Profile{
 		User:           u.actor(userID),
 		PostsCount:     int(v.state.feeds.postsOf(userID)),
