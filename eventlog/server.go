@@ -202,7 +202,15 @@ type serverLog struct {
 func (s *serverLog) Noticef(format string, v ...any) {
 	s.to.Debug("nats: " + fmt.Sprintf(format, v...))
 }
-func (s *serverLog) Warnf(format string, v ...any)  { s.to.Warn("nats: " + fmt.Sprintf(format, v...)) }
+
+// Warnf leaves out that passwords are not hashed: ours are random, in this
+// process's memory or in files that only its owner reads.
+func (s *serverLog) Warnf(format string, v ...any) {
+	if !strings.HasPrefix(format, "Plaintext passwords") {
+		s.to.Warn("nats: " + fmt.Sprintf(format, v...))
+	}
+}
+
 func (s *serverLog) Errorf(format string, v ...any) { s.to.Error("nats: " + fmt.Sprintf(format, v...)) }
 func (s *serverLog) Debugf(string, ...any)          {}
 func (s *serverLog) Tracef(string, ...any)          {}
