@@ -30,7 +30,7 @@ type rule struct {
 	kind     byte // '{', '[', '"', '0' for integer, 't' for boolean, 0 for any
 	expected string
 
-	properties []property // at most 64, see checker.object
+	properties []property // at most 64: checker.object keeps a bit for each
 	required   []int      // places in properties
 	known      string     // the properties' names, for people
 	closed     bool       // additionalProperties: false

@@ -9,6 +9,8 @@
 //   - An event's rules live in one place: its row in the catalogue, its schema
 //     file in events/, and its payload type. Everything else (the AsyncAPI
 //     document, validation, the NATS subject) is derived from those.
+//   - Everything a client sends is judged by its schema file, strictly: what the
+//     file does not name is refused. What passed Validate can be decoded.
 //   - A name, once released, keeps its meaning. A payload that changes shape
 //     gets a new version and an upcast from the old one.
 package schema

@@ -164,7 +164,7 @@ func (c *checker) value(r *rule) {
 	case '[':
 		c.list(r)
 	case '"':
-		c.string(r)
+		c.str(r)
 	default:
 		c.ignore()
 		c.scalar(r, kind, c.b[start:c.i])
@@ -276,7 +276,7 @@ func (c *checker) list(r *rule) {
 	}
 }
 
-func (c *checker) string(r *rule) {
+func (c *checker) str(r *rule) {
 	s, escaped, _ := c.text()
 	if escaped {
 		s = unescape(s)
