@@ -153,7 +153,11 @@ func connect(t *testing.T, l *Log, name string) (*nats.Conn, jetstream.JetStream
 		t.Fatalf("connecting as %s: %v", name, err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(500*time.Millisecond))
+	prefix := readerPrefix
+	if name == userOperator {
+		prefix = "$JS.API"
+	}
+	js, err := jetstream.NewWithAPIPrefix(nc, prefix, jetstream.WithDefaultTimeout(500*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,12 +188,11 @@ func TestReaders(t *testing.T) {
 	for name, may := range reads {
 		nc, js := connect(t, l, name)
 		for _, stream := range []string{"EVENTS", "ADMIN", "SIGNALS"} {
-			var raw *nats.Msg
-			raw, err := nc.Request("$JS.API.STREAM.INFO."+stream, nil, 500*time.Millisecond)
+			info, err := js.Stream(ctx, stream)
 			if want, ok := may[stream]; ok != (err == nil) {
 				t.Errorf("%s looking at %s: %v", name, stream, err)
-			} else if ok && !strings.Contains(string(raw.Data), `"messages":`+strconv.FormatUint(want, 10)) {
-				t.Errorf("%s sees of %s: %s", name, stream, raw.Data)
+			} else if ok && info.CachedInfo().State.Msgs != want {
+				t.Errorf("%s sees %d records of %s, want %d", name, info.CachedInfo().State.Msgs, stream, want)
 			}
 			n := uint64(0)
 			batch, err := jetstreamext.GetBatch(ctx, js, stream, 100, jetstreamext.GetBatchSeq(1))
@@ -220,9 +223,11 @@ func TestReaders(t *testing.T) {
 				t.Fatal(err)
 			}
 			// A reply subject makes the server write on behalf of the reader.
-			for _, request := range []string{"$JS.API.DIRECT.GET.EVENTS", "$JS.API.DIRECT.GET.ADMIN", "$JS.API.STREAM.MSG.GET.ADMIN", "$JS.API.STREAM.INFO.ADMIN"} {
-				if err := nc.PublishRequest(request, subject, []byte(`{"seq":1}`)); err != nil {
-					t.Fatal(err)
+			for _, request := range []string{"DIRECT.GET.EVENTS", "DIRECT.GET.ADMIN", "STREAM.MSG.GET.ADMIN", "STREAM.INFO.ADMIN"} {
+				for _, prefix := range []string{"$JS.API.", readerPrefix + "."} {
+					if err := nc.PublishRequest(prefix+request, subject, []byte(`{"seq":1}`)); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 		}
@@ -230,9 +235,15 @@ func TestReaders(t *testing.T) {
 			if err := js.DeleteStream(ctx, stream); err == nil {
 				t.Errorf("%s deleted %s", name, stream)
 			}
-			for _, request := range []string{"STREAM.PURGE.", "STREAM.MSG.DELETE.", "STREAM.UPDATE.", "CONSUMER.CREATE.", "STREAM.RESTORE."} {
-				if _, err := nc.Request("$JS.API."+request+stream, []byte(`{"seq":1}`), 50*time.Millisecond); err == nil {
-					t.Errorf("%s got an answer to %s%s", name, request, stream)
+			for request, body := range map[string]string{
+				"STREAM.PURGE.": "{}", "STREAM.MSG.DELETE.": `{"seq":1}`, "STREAM.UPDATE.": `{"name":"` + stream + `"}`, "STREAM.RESTORE.": "{}",
+				"CONSUMER.CREATE.": `{"stream_name":"` + stream + `","config":{"deliver_subject":"admin.audit.forged","ack_policy":"none"}}`,
+			} {
+				for _, prefix := range []string{"$JS.API.", readerPrefix + "."} {
+					m, err := nc.Request(prefix+request+stream, []byte(body), 50*time.Millisecond)
+					if err == nil && !strings.Contains(string(m.Data), "JetStream not enabled for account") {
+						t.Errorf("%s was answered to %s%s%s: %s", name, prefix, request, stream, m.Data)
+					}
 				}
 			}
 		}

@@ -22,6 +22,10 @@ import (
 // folder in the store.
 const account = "ROOMLOG"
 
+// readerPrefix stands in place of "$JS.API" for auditor and moderator, whose own
+// accounts have no JetStream: nats --js-api-prefix ROOMLOG.API stream get EVENTS 1
+const readerPrefix = "ROOMLOG.API"
+
 // The users of the embedded server. All but the first only exist when it listens.
 const (
 	userSelf      = "roomlog"
@@ -108,7 +112,8 @@ func (e *embedded) accounts(cfg Config) (string, error) {
 	reader := func(name, user string, subjects []string) string {
 		var imports []string
 		for _, subject := range subjects {
-			imports = append(imports, fmt.Sprintf("{service: {account: %s, subject: %q}}", account, subject))
+			local := readerPrefix + strings.TrimPrefix(subject, "$JS.API")
+			imports = append(imports, fmt.Sprintf("{service: {account: %s, subject: %q}, to: %q}", account, subject, local))
 		}
 		return fmt.Sprintf("%s { users: [%s], imports: [%s] }", name, user, strings.Join(imports, ", "))
 	}
