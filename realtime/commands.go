@@ -3,6 +3,7 @@ package realtime
 import (
 	"encoding/json"
 	"errors"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -115,9 +116,15 @@ func (s *session) handle(message *buffer) {
 	s.handling.Lock()
 	defer s.handling.Unlock()
 	if s.out.isSealed() {
-		return
+		return // whatever comes after the close frame is not heard
 	}
 	c := call{session: s, began: time.Now()}
+	defer func() {
+		if p := recover(); p != nil { // one client's command must not end everyone's server
+			s.server.log.Error("command panicked", "event", c.event, "panic", p, "stack", string(debug.Stack()))
+			c.fail(schema.NewError(schema.Internal, ""))
+		}
+	}()
 	frame, bad := schema.ParseCommand(message.bytes)
 	if bad != nil && bad.Code == schema.BadFrame {
 		c.fail(bad)
