@@ -3,6 +3,7 @@ package projections
 import (
 	"encoding/json"
 	"fmt"
+	"unicode/utf8"
 
 	"roomlog/eventlog"
 	"roomlog/schema"
@@ -115,7 +116,7 @@ func decodeFact(r *eventlog.Record) (*home, any, error) {
 		return nil, nil, fmt.Errorf("the actor's id %q is not valid", r.Actor.ID)
 	case !schema.ValidID(r.ID):
 		return nil, nil, fmt.Errorf("the record's id %q is not a ULID", r.ID)
-	case len(r.Key) > schema.MaxKeyLength:
+	case utf8.RuneCountInString(r.Key) > schema.MaxKeyLength:
 		return nil, nil, fmt.Errorf("the idempotency key has %d bytes", len(r.Key))
 	}
 	data := r.Data
