@@ -1,4 +1,4 @@
-package main_test
+package main
 
 import (
 	"bufio"
@@ -28,7 +28,7 @@ type serverStatus struct {
 	Sockets, Rooms int
 }
 
-func statusOf(t *testing.T, dir string) (s serverStatus) {
+func liveStatus(t *testing.T, dir string) (s serverStatus) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(good(t, "status", "--json", "--data", dir)), &s); err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func TestAuditRunningAndStopped(t *testing.T) {
 			t.Errorf("%s: %d lines, want %d:\n%s", strings.Join(q, " "), got, wantLines[i], out)
 		}
 	}
-	live := statusOf(t, dir)
+	live := liveStatus(t, dir)
 	if live.Epoch == "" || live.Log.Durable != 7 || live.Projections.Applied != 7 || live.Projections.Digest == "" || live.Sockets != 2 {
 		t.Errorf("status of the running server: %+v", live)
 	}
@@ -129,7 +129,7 @@ func TestAuditRunningAndStopped(t *testing.T) {
 			t.Errorf("%s: stopped it says\n%sand running it said\n%s", strings.Join(q, " "), out, running[strings.Join(q, " ")])
 		}
 	}
-	left := statusOf(t, dir)
+	left := liveStatus(t, dir)
 	if left.Epoch != live.Epoch || left.Log != live.Log || left.Projections != live.Projections || left.Sockets != 0 {
 		t.Errorf("status stopped: %+v; running it was %+v", left, live)
 	}
@@ -198,7 +198,7 @@ func TestReplayFollow(t *testing.T) {
 func TestLongDataDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("a-long-name/", 10), "data")
 	s := serve(t, dir)
-	if got := statusOf(t, dir); got.Epoch == "" {
+	if got := liveStatus(t, dir); got.Epoch == "" {
 		t.Errorf("status: %+v", got)
 	}
 	if code, _ := s.stop(syscall.SIGTERM); code != 0 {

@@ -1,4 +1,4 @@
-package main_test
+package main
 
 import (
 	"encoding/json"
@@ -104,19 +104,29 @@ func TestCrashLoop(t *testing.T) {
 		senders[i] = &sender{user: fmt.Sprintf("user-%d", i)}
 	}
 	for round := range rounds(t, "ROOMLOG_CRASH_ROUNDS", 3) {
-		s := serve(t, dir)
-		var running sync.WaitGroup
-		for _, one := range senders {
-			c := s.dial(one.user, client.Options{})
-			running.Go(func() { one.run(round, c) })
-		}
-		life := time.Duration(rand.Int64N(int64(700 * time.Millisecond)))
-		time.AfterFunc(life, func() { s.cmd.Process.Kill() })
-		running.Wait()
-		s.kill()
+		loadAndKill(serve(t, dir), senders, round)
 	}
 	serve(t, dir)
 	checkAcked(t, dir, senders)
+	checkRebuild(t, dir)
+}
+
+// loadAndKill lets the senders load a server and kills it within the next second.
+func loadAndKill(s *serverProcess, senders []*sender, round int) {
+	var running sync.WaitGroup
+	for _, one := range senders {
+		c := s.dial(one.user, client.Options{})
+		running.Go(func() { one.run(round, c) })
+	}
+	life := time.Duration(rand.Int64N(int64(700 * time.Millisecond)))
+	time.AfterFunc(life, func() { s.cmd.Process.Kill() })
+	running.Wait()
+	s.kill()
+}
+
+// checkRebuild compares the read models with what the log makes of them.
+func checkRebuild(t *testing.T, dir string) {
+	t.Helper()
 	if r := roomlog(t, "rebuild", "--data", dir); r.code != 0 {
 		t.Errorf("the read models differ from a rebuild: exit code %d\n%s%s", r.code, r.out, r.stderr)
 	}

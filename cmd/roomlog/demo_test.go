@@ -1,4 +1,4 @@
-package main_test
+package main
 
 import (
 	"bufio"
@@ -75,7 +75,7 @@ func TestDemoSurvivesKill(t *testing.T) {
 // durable is how far the log of the server on dir is on disk.
 func durable(t *testing.T, dir string) uint64 {
 	t.Helper()
-	return statusOf(t, dir).Log.Durable
+	return liveStatus(t, dir).Log.Durable
 }
 
 // comparePlay compares what the server has of each scene with the file.

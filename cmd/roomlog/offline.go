@@ -33,6 +33,7 @@ func openLog(ctx context.Context, cfg serverConfig, logger *slog.Logger, metrics
 		NATSListen: cfg.NATSListen,
 		Logger:     logger,
 		Registerer: metrics,
+		OnSync:     cfg.onSync,
 	})
 	if errors.Is(err, eventlog.ErrLocked) {
 		return nil, fmt.Errorf("%w; stop it, or give another --data", err)

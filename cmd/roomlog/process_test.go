@@ -1,4 +1,4 @@
-package main_test
+package main
 
 import (
 	"bufio"
@@ -26,7 +26,12 @@ import (
 // binary is the roomlog that the tests run, built once.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(journalledDir); dir != "" {
+		serveJournalled(dir, os.Getenv(journalFile)) // see powerloss_test.go
+	}
+	os.Exit(buildAndRun(m))
+}
 
 func buildAndRun(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "roomlog-test-")
@@ -126,7 +131,13 @@ func serve(t *testing.T, dir string, args ...string) *serverProcess {
 func startServing(t *testing.T, dir string, args ...string) *serverProcess {
 	t.Helper()
 	args = append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--rate-events", "0"}, args...)
-	s := &serverProcess{t: t, dir: dir, cmd: exec.Command(binary, args...), stderr: new(bytes.Buffer), rest: make(chan string, 1)}
+	return launch(t, dir, exec.Command(binary, args...))
+}
+
+// launch starts a process that serves dir and reads its greeting.
+func launch(t *testing.T, dir string, cmd *exec.Cmd) *serverProcess {
+	t.Helper()
+	s := &serverProcess{t: t, dir: dir, cmd: cmd, stderr: new(bytes.Buffer), rest: make(chan string, 1)}
 	s.cmd.Stderr = s.stderr
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {

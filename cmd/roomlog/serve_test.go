@@ -1,4 +1,4 @@
-package main_test
+package main
 
 import (
 	"os"
@@ -127,7 +127,7 @@ func TestTwoServersOneDirectory(t *testing.T) {
 			t.Errorf("it did not say %q: %s", want, second.stderr)
 		}
 	}
-	if statusOf(t, s.dir).Epoch == "" {
+	if liveStatus(t, s.dir).Epoch == "" {
 		t.Error("the first server no longer answers")
 	}
 }

@@ -43,6 +43,8 @@ type serverConfig struct {
 	NATSListen string `name:"nats-listen" placeholder:"HOST:PORT" help:"Also take NATS clients there; off by default."`
 	NATSURL    string `name:"nats-url" placeholder:"URL" help:"Keep the log in this NATS cluster in place of the data directory."`
 	Replicas   int    `default:"1" placeholder:"N" help:"Replicas of the streams, with --nats-url (${default})."`
+
+	onSync func(path string, length int64) // for tests: what was made durable
 }
 
 // Server is a whole roomlog in this process: log, read models, gateway and
