@@ -217,7 +217,7 @@ func (g *graph) friendRequest(r *record, d *schema.TargetAction) (verdict, error
 	g.meet(r.Actor)
 	g.mention(d.TargetID)
 	return applied(schema.FriendRequested{RequesterID: requester, TargetID: target, Action: d.Action, At: r.Time},
-		schema.UserRoom(requester), schema.UserRoom(target)), nil
+		schema.UserRoom(r.Actor.ID), schema.UserRoom(d.TargetID)), nil
 }
 
 func (g *graph) block(r *record, d *schema.TargetAction) (verdict, error) {

@@ -72,13 +72,15 @@ type world struct {
 	stop      context.CancelFunc
 	done      chan error
 	mu        sync.Mutex
-	delivered []Applied // under mu
-	n         int       // records made
+	more      *sync.Cond // on mu: more was delivered
+	delivered []Applied  // under mu
+	n         int        // records made
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir()}
+	w.more = sync.NewCond(&w.mu)
 	w.openLog()
 	t.Cleanup(func() {
 		w.close()
@@ -107,6 +109,7 @@ func (w *world) open() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.delivered = append(w.delivered, batch...)
+		w.more.Broadcast()
 	}})
 	if err != nil {
 		w.t.Fatalf("opening the read models: %v", err)
@@ -178,23 +181,48 @@ func (w *world) append(records ...eventlog.Record) (last uint64) {
 	return last
 }
 
-// does appends one fact, waits until it is applied and returns its id.
-func (w *world) does(user, event string, data any) string {
+// does appends one fact and waits until it is delivered. It returns its id and
+// what became of it.
+func (w *world) does(user, event string, data any) (string, Outcome) {
 	w.t.Helper()
 	w.n++
 	r := fact(w.n, user, event, data)
-	w.wait(w.append(r))
-	return r.ID
+	return r.ID, w.outcome(w.append(r))
 }
 
-// outcome returns what became of the last record.
-func (w *world) outcome() Outcome {
+// must is does for a fact that is to be applied.
+func (w *world) must(user, event string, data any) string {
+	w.t.Helper()
+	id, o := w.does(user, event, data)
+	if o.Code != "" {
+		w.t.Fatalf("%s by %s: %s", event, user, o.Code)
+	}
+	return id
+}
+
+// refused is does for a fact that is to be void.
+func (w *world) refused(code schema.Code, user, event string, data any) {
+	w.t.Helper()
+	if _, o := w.does(user, event, data); o.Code != code || o.Result != nil || o.Pushes != nil {
+		w.t.Errorf("%s by %s: %q with result %s and %d pushes, want %s and nothing", event, user, o.Code, o.Result, len(o.Pushes), code)
+	}
+}
+
+// outcome waits for a record's delivery and returns what became of it.
+func (w *world) outcome(seq uint64) Outcome {
+	w.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.delivered) == 0 {
-		w.t.Fatal("nothing was delivered")
+	for len(w.delivered) == 0 || w.delivered[len(w.delivered)-1].Record.Seq < seq {
+		w.more.Wait()
 	}
-	return w.delivered[len(w.delivered)-1].Outcome
+	for _, a := range w.delivered {
+		if a.Record.Seq == seq {
+			return a.Outcome
+		}
+	}
+	w.t.Fatalf("record %d was passed over", seq)
+	return Outcome{}
 }
 
 func (w *world) view(fn func(*View)) {
@@ -235,4 +263,13 @@ func codeOf(err error) schema.Code {
 		return e.Code
 	}
 	return ""
+}
+
+// text shows a value, behind its pointers too.
+func text(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
 }

@@ -1,0 +1,113 @@
+package projections
+
+import (
+	"pgregory.net/rapid"
+
+	"roomlog/eventlog"
+	"roomlog/schema"
+)
+
+// The users of random histories; the last one never acts.
+var cast = []string{"alice", "bob", "carol", "dave", "erin"}
+
+// histories generates random histories of a few users on a few posts: every fact
+// of /social, with retries, reused keys, what nobody may do, and ids of nothing.
+func histories(longest int) *rapid.Generator[[]eventlog.Record] {
+	return rapid.Custom(func(t *rapid.T) []eventlog.Record {
+		g := &historian{t: t}
+		for range rapid.IntRange(1, longest).Draw(t, "length") {
+			g.add()
+		}
+		return g.records
+	})
+}
+
+type historian struct {
+	t        *rapid.T
+	records  []eventlog.Record
+	posts    []string
+	comments []schema.CommentDelete // every comment with its post
+	clock    schema.Time
+}
+
+func (g *historian) pick(label string, from ...string) string {
+	return rapid.SampledFrom(from).Draw(g.t, label)
+}
+
+func (g *historian) user() string { return g.pick("user", cast[:4]...) }
+
+// postID favours the newest posts, and sometimes names none.
+func (g *historian) postID() string {
+	recent := g.posts[max(0, len(g.posts)-4):]
+	return g.pick("post", append([]string{id(999_999)}, recent...)...)
+}
+
+func (g *historian) comment() schema.CommentDelete {
+	recent := g.comments[max(0, len(g.comments)-4):]
+	return rapid.SampledFrom(append([]schema.CommentDelete{{PostID: g.postID(), CommentID: id(999_998)}}, recent...)).Draw(g.t, "comment")
+}
+
+func (g *historian) add() {
+	event, data := g.act()
+	n := len(g.records) + 1
+	r := fact(n, g.user(), event, data)
+	// Clocks of gateways differ, and now and then a day goes by.
+	g.clock += rapid.SampledFrom([]schema.Time{1000, 1000, 1000, 0, -5000, 13 * 3600 * 1000}).Draw(g.t, "passed")
+	r.Time = start + g.clock
+	if rapid.IntRange(0, 20).Draw(g.t, "renamed") == 0 {
+		r.Actor.Username, r.Actor.Avatar = "the other "+r.Actor.ID, "https://example.org/a.png"
+	}
+	switch rapid.IntRange(0, 5).Draw(g.t, "key") {
+	case 0:
+		r.Key = g.pick("key", "k1", "k2", "k3")
+	case 1: // a retry of something, perhaps with a change
+		if n > 1 {
+			old := g.records[rapid.IntRange(max(0, n-8), n-2).Draw(g.t, "retry")]
+			r.Actor, r.Event, r.Data, r.Key, r.Entity = old.Actor, old.Event, old.Data, old.Key, old.Entity
+		}
+	}
+	switch r.Event {
+	case "post:create":
+		g.posts = append(g.posts, r.ID)
+	case "post:comment":
+		g.comments = append(g.comments, schema.CommentDelete{PostID: read[schema.PostComment](r).PostID, CommentID: r.ID})
+	}
+	g.records = append(g.records, r)
+}
+
+func (g *historian) act() (event string, data any) {
+	text := g.pick("text", "to be", "or not", "to be #that is the question", "ü→𝄞")
+	switch kind := rapid.IntRange(0, 15).Draw(g.t, "kind"); kind {
+	case 0, 1:
+		d := schema.PostCreate{Content: text, Hashtags: []string{"that"}}
+		if kind == 1 {
+			d = schema.PostCreate{Content: text, Media: []schema.Media{{URL: "https://example.org/1.png", Type: "image", Alt: "1"}}}
+		}
+		return "post:create", d
+	case 2:
+		return "post:update", schema.PostUpdate{PostID: g.postID(), Content: text}
+	case 3:
+		return "post:delete", schema.PostRef{PostID: g.postID()}
+	case 4, 5, 6:
+		return "post:like", schema.PostAction{PostID: g.postID(), Action: g.pick("action", "like", "like", "unlike", "love")}
+	case 7, 8:
+		d := schema.PostComment{PostID: g.postID(), Content: text}
+		if rapid.Bool().Draw(g.t, "answer") {
+			d.ParentID = g.comment().CommentID
+		}
+		return "post:comment", d
+	case 9:
+		c := g.comment()
+		return "comment:update", schema.CommentUpdate{PostID: c.PostID, CommentID: c.CommentID, Content: text}
+	case 10:
+		return "comment:delete", g.comment()
+	case 11:
+		return "post:share", schema.PostShare{PostID: g.postID(), Content: g.pick("said", "", text)}
+	case 12, 13:
+		return "user:follow", schema.UserFollow{FollowingID: g.pick("whom", cast...), Action: g.pick("action", "follow", "follow", "follow", "unfollow", "stalk")}
+	case 14:
+		return "user:friend-request", schema.TargetAction{TargetID: g.pick("whom", cast...), Action: g.pick("action", "send", "send", "accept", "decline", "cancel", "beg")}
+	default:
+		return "user:block", schema.TargetAction{TargetID: g.pick("whom", cast...), Action: g.pick("action", "block", "unblock", "unblock", "hit")}
+	}
+}

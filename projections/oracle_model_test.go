@@ -1,0 +1,414 @@
+package projections
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"roomlog/eventlog"
+	"roomlog/schema"
+)
+
+// oracle is what the read models should say, kept in plain lists that are
+// searched from end to end. It shares no code with the projectors.
+type oracle struct {
+	users    map[string]schema.Actor // "" username: only named by others
+	lastSeen map[string]schema.Time
+	follows  []edge // in the order they were made
+	blocks   []edge
+	friends  []edge // from lower to higher id
+	requests []edge // from requester to target
+	posts    []*oraclePost
+	items    []oracleItem
+	keys     map[edge]oracleAnswer
+	now      schema.Time
+	outcomes []schema.Code
+	records  []eventlog.Record
+	told     [][]string // rooms by record
+}
+
+type edge struct{ from, to string }
+
+type oraclePost struct {
+	post     schema.Post
+	deleted  bool
+	likes    []string
+	shares   int
+	comments []*oracleComment
+}
+
+type oracleComment struct {
+	comment schema.Comment
+	deleted bool
+}
+
+type oracleItem struct {
+	id, by string
+	post   *oraclePost
+	share  bool
+	at     schema.Time
+	text   string
+}
+
+type oracleAnswer struct {
+	at     schema.Time
+	seq    uint64
+	event  string
+	data   string
+	result string
+}
+
+func newOracle() *oracle {
+	return &oracle{users: map[string]schema.Actor{}, lastSeen: map[string]schema.Time{}, keys: map[edge]oracleAnswer{}}
+}
+
+// apply returns what should become of a record: the code, and for an applied or
+// repeated one the answer.
+func (o *oracle) apply(r eventlog.Record) (code schema.Code, result string) {
+	r.Seq = uint64(len(o.records) + 1)
+	o.now = max(o.now, r.Time)
+	var rooms []string
+	first, known := o.keys[edge{r.Actor.ID, r.Key}]
+	switch {
+	case r.Key != "" && known && o.now-first.at < 24*3600*1000:
+		code = schema.KeyReused
+		if first.event == r.Event && first.data == string(r.Data) {
+			code, result = schema.DuplicateKey, first.result
+		}
+	default:
+		var payload any
+		if code, payload, rooms = o.decide(r); code == "" {
+			raw, _ := json.Marshal(payload)
+			result = string(raw)
+			o.users[r.Actor.ID] = r.Actor
+			o.lastSeen[r.Actor.ID] = max(o.lastSeen[r.Actor.ID], r.Time)
+			if r.Key != "" {
+				o.keys[edge{r.Actor.ID, r.Key}] = oracleAnswer{o.now, r.Seq, r.Event, string(r.Data), result}
+			}
+		}
+	}
+	if code != "" {
+		rooms = nil
+	}
+	o.records = append(o.records, r)
+	o.outcomes = append(o.outcomes, code)
+	o.told = append(o.told, rooms)
+	return code, result
+}
+
+func read[T any](r eventlog.Record) T {
+	var d T
+	if err := json.Unmarshal(r.Data, &d); err != nil {
+		panic(err)
+	}
+	return d
+}
+
+func (o *oracle) post(id string) *oraclePost {
+	for _, p := range o.posts {
+		if p.post.ID == id && !p.deleted {
+			return p
+		}
+	}
+	return nil
+}
+
+func (p *oraclePost) comment(id string) *oracleComment {
+	for _, c := range p.comments {
+		if c.comment.ID == id && !c.deleted {
+			return c
+		}
+	}
+	return nil
+}
+
+func (p *oraclePost) commentsCount() int {
+	n := 0
+	for _, c := range p.comments {
+		if !c.deleted {
+			n++
+		}
+	}
+	return n
+}
+
+func (o *oracle) decide(r eventlog.Record) (schema.Code, any, []string) {
+	noun, _, _ := strings.Cut(r.Event, ":")
+	switch {
+	case noun == "user":
+		return o.decideUser(r)
+	case r.Event == "post:create":
+		d := read[schema.PostCreate](r)
+		post := schema.Post{ID: r.ID, Author: r.Actor, Content: d.Content, Media: d.Media, Hashtags: d.Hashtags, CreatedAt: r.Time}
+		if post.Media == nil {
+			post.Media = []schema.Media{}
+		}
+		if post.Hashtags == nil {
+			post.Hashtags = []string{}
+		}
+		p := &oraclePost{post: post}
+		o.posts = append(o.posts, p)
+		o.items = append(o.items, oracleItem{id: r.ID, by: r.Actor.ID, post: p})
+		return "", schema.PostCreated{Post: post}, []string{"user:" + r.Actor.ID}
+	}
+	var named struct{ PostID, CommentID string }
+	if err := json.Unmarshal(r.Data, &named); err != nil {
+		panic(err)
+	}
+	p := o.post(named.PostID)
+	if p == nil {
+		return schema.PostNotFound, nil, nil
+	}
+	rooms := []string{"post:" + p.post.ID, "user:" + p.post.Author.ID}
+	if noun == "comment" {
+		code, payload := o.decideComment(r, p, named.CommentID)
+		return code, payload, rooms[:1]
+	}
+	code, payload := o.decidePost(r, p)
+	return code, payload, rooms
+}
+
+func (o *oracle) decidePost(r eventlog.Record, p *oraclePost) (schema.Code, any) {
+	id, me, own := p.post.ID, r.Actor.ID, r.Actor.ID == p.post.Author.ID
+	switch r.Event {
+	case "post:update":
+		if !own {
+			return schema.NotPermitted, nil
+		}
+		d := read[schema.PostUpdate](r)
+		p.post.Content, p.post.Hashtags, p.post.UpdatedAt = d.Content, append([]string{}, d.Hashtags...), &r.Time
+		return "", schema.PostUpdated{PostID: id, Content: d.Content, Hashtags: p.post.Hashtags, UpdatedAt: r.Time}
+	case "post:delete":
+		if !own {
+			return schema.NotPermitted, nil
+		}
+		p.deleted = true
+		return "", schema.PostDeleted{PostID: id, AuthorID: me}
+	case "post:like":
+		d := read[schema.PostAction](r)
+		at := slices.Index(p.likes, me)
+		switch {
+		case d.Action == "like" && at >= 0:
+			return schema.AlreadyLiked, nil
+		case d.Action == "unlike" && at < 0:
+			return schema.NotLiked, nil
+		case d.Action == "like":
+			p.likes = append(p.likes, me)
+		case d.Action == "unlike":
+			p.likes = slices.Delete(p.likes, at, at+1)
+		default:
+			return schema.InvalidField, nil
+		}
+		return "", schema.PostLiked{PostID: id, UserID: me, Username: r.Actor.Username, Action: d.Action, LikesCount: len(p.likes)}
+	case "post:share":
+		for _, i := range o.items {
+			if i.share && i.post == p && i.by == me {
+				return schema.AlreadyShared, nil
+			}
+		}
+		p.shares++
+		o.items = append(o.items, oracleItem{r.ID, me, p, true, r.Time, read[schema.PostShare](r).Content})
+		return "", schema.PostShared{PostID: id, UserID: me, Username: r.Actor.Username, SharesCount: p.shares}
+	case "post:comment":
+		d := read[schema.PostComment](r)
+		if d.ParentID != "" && p.comment(d.ParentID) == nil {
+			return schema.CommentNotFound, nil
+		}
+		c := schema.Comment{ID: r.ID, Author: r.Actor, Content: d.Content, ParentID: d.ParentID, CreatedAt: r.Time}
+		p.comments = append(p.comments, &oracleComment{comment: c})
+		return "", schema.PostCommented{PostID: id, Comment: c, CommentsCount: p.commentsCount()}
+	}
+	panic(r.Event)
+}
+
+func (o *oracle) decideComment(r eventlog.Record, p *oraclePost, commentID string) (schema.Code, any) {
+	c := p.comment(commentID)
+	if c == nil {
+		return schema.CommentNotFound, nil
+	}
+	own := c.comment.Author.ID == r.Actor.ID
+	if r.Event == "comment:delete" {
+		if !own && p.post.Author.ID != r.Actor.ID {
+			return schema.NotPermitted, nil
+		}
+		c.deleted = true
+		return "", schema.CommentDeleted{PostID: p.post.ID, CommentID: commentID, DeletedBy: r.Actor.ID, CommentsCount: p.commentsCount()}
+	}
+	if !own {
+		return schema.NotPermitted, nil
+	}
+	c.comment.Content, c.comment.UpdatedAt = read[schema.CommentUpdate](r).Content, &r.Time
+	return "", schema.CommentUpdated{PostID: p.post.ID, CommentID: commentID, Content: c.comment.Content, UpdatedAt: r.Time, CommentsCount: p.commentsCount()}
+}
+
+func (o *oracle) decideUser(r eventlog.Record) (schema.Code, any, []string) {
+	me := r.Actor.ID
+	var d struct{ FollowingID, TargetID, Action string }
+	if err := json.Unmarshal(r.Data, &d); err != nil {
+		panic(err)
+	}
+	other := d.FollowingID + d.TargetID
+	if other == me {
+		return schema.Oneself, nil, nil
+	}
+	blocked := o.blocked(me, other)
+	var code schema.Code
+	var payload any
+	rooms := []string{"user:" + me, "user:" + other}
+	switch r.Event {
+	case "user:follow":
+		code = o.follow(me, other, d.Action, blocked)
+		payload = schema.UserFollowed{FollowerID: me, FollowerUsername: r.Actor.Username, FollowingID: other,
+			FollowingUsername: o.actor(other).Username, Action: d.Action, FollowersCount: len(o.followersOf(other))}
+	case "user:friend-request":
+		requester, target := me, other
+		if d.Action == "accept" || d.Action == "decline" {
+			requester, target = other, me
+		}
+		code = o.friendRequest(requester, target, d.Action, blocked)
+		payload = schema.FriendRequested{RequesterID: requester, TargetID: target, Action: d.Action, At: r.Time}
+	case "user:block":
+		code = o.block(me, other, d.Action)
+		payload = schema.TargetAction{TargetID: other, Action: d.Action}
+		rooms = rooms[:1]
+	}
+	if code != "" {
+		return code, nil, nil
+	}
+	if _, ok := o.users[other]; !ok {
+		o.users[other] = schema.Actor{ID: other}
+	}
+	return "", payload, rooms
+}
+
+func (o *oracle) follow(me, other, action string, blocked bool) schema.Code {
+	e := edge{me, other}
+	following := slices.Contains(o.follows, e)
+	switch {
+	case action == "follow" && blocked:
+		return schema.Blocked
+	case action == "follow" && following:
+		return schema.AlreadyFollowing
+	case action == "unfollow" && !following:
+		return schema.NotFollowing
+	case action == "follow":
+		o.follows = append(o.follows, e)
+	case action == "unfollow":
+		o.follows = without(o.follows, e)
+	default:
+		return schema.InvalidField
+	}
+	return ""
+}
+
+func (o *oracle) friendRequest(requester, target, action string, blocked bool) schema.Code {
+	e, friends := edge{requester, target}, edge{min(requester, target), max(requester, target)}
+	if action == "send" {
+		switch {
+		case blocked:
+			return schema.Blocked
+		case slices.Contains(o.friends, friends):
+			return schema.AlreadyFriends
+		case slices.Contains(o.requests, e) || slices.Contains(o.requests, edge{target, requester}):
+			return schema.RequestExists
+		}
+		o.requests = append(o.requests, e)
+		return ""
+	}
+	if !slices.Contains([]string{"accept", "decline", "cancel"}, action) {
+		return schema.InvalidField
+	}
+	if !slices.Contains(o.requests, e) {
+		return schema.RequestNotFound
+	}
+	o.requests = without(o.requests, e)
+	if action == "accept" {
+		o.friends = append(o.friends, friends)
+	}
+	return ""
+}
+
+func (o *oracle) block(me, other, action string) schema.Code {
+	e, back := edge{me, other}, edge{other, me}
+	blocks := slices.Contains(o.blocks, e)
+	switch {
+	case action == "block" && blocks:
+		return schema.AlreadyBlocked
+	case action == "unblock" && !blocks:
+		return schema.NotBlocked
+	case action == "unblock":
+		o.blocks = without(o.blocks, e)
+	case action == "block":
+		o.blocks = append(o.blocks, e)
+		o.follows = without(o.follows, e, back)
+		o.requests = without(o.requests, e, back)
+		o.friends = without(o.friends, e, back)
+	default:
+		return schema.InvalidField
+	}
+	return ""
+}
+
+func without(list []edge, gone ...edge) []edge {
+	return slices.DeleteFunc(list, func(e edge) bool { return slices.Contains(gone, e) })
+}
+
+func (o *oracle) blocked(a, b string) bool {
+	return slices.Contains(o.blocks, edge{a, b}) || slices.Contains(o.blocks, edge{b, a})
+}
+
+func (o *oracle) actor(id string) schema.Actor {
+	a := o.users[id]
+	if a.Username == "" {
+		return schema.Actor{ID: id, Username: id}
+	}
+	return a
+}
+
+// followersOf lists who follows a user, the newest first.
+func (o *oracle) followersOf(user string) (ids []string) {
+	for _, e := range slices.Backward(o.follows) {
+		if e.to == user {
+			ids = append(ids, e.from)
+		}
+	}
+	return ids
+}
+
+func (o *oracle) followedBy(user string) (ids []string) {
+	for _, e := range slices.Backward(o.follows) {
+		if e.from == user {
+			ids = append(ids, e.to)
+		}
+	}
+	return ids
+}
+
+// shown is a post as a viewer should see it.
+func (o *oracle) shown(viewer string, p *oraclePost) schema.Post {
+	s := p.post
+	s.Author = o.actor(s.Author.ID)
+	s.LikesCount, s.CommentsCount, s.SharesCount = new(len(p.likes)), new(p.commentsCount()), new(p.shares)
+	s.Liked = new(slices.Contains(p.likes, viewer))
+	return s
+}
+
+// timeline lists what a viewer should see of what some users posted and shared.
+func (o *oracle) timeline(viewer string, users []string) []schema.FeedItem {
+	var items []schema.FeedItem
+	for _, i := range slices.Backward(o.items) {
+		author := i.post.post.Author.ID
+		if !slices.Contains(users, i.by) || i.post.deleted || o.blocked(viewer, i.by) || o.blocked(viewer, author) {
+			continue
+		}
+		item := schema.FeedItem{ID: i.id, Post: o.shown(viewer, i.post)}
+		if i.share {
+			item.SharedBy, item.SharedAt = new(o.actor(i.by)), &i.at
+			if i.text != "" {
+				item.Comment = &i.text
+			}
+		}
+		items = append(items, item)
+	}
+	return items
+}
