@@ -150,6 +150,9 @@ func (s *session) handle(message *buffer) {
 	event, data, refusal := s.admit(&c, &frame)
 	if refusal != nil {
 		c.fail(refusal)
+		if refusal.Code == schema.TokenExpired || refusal.Code == schema.TooManySockets {
+			s.close(closeFor(refusal.Code)) // after the answer: nothing follows a close frame
+		}
 		return
 	}
 	c.key = frame.Key
@@ -193,7 +196,6 @@ func (s *session) authorise(event *schema.Event, now time.Time) *schema.Error {
 		return schema.NewError(schema.NotConnected, "")
 	}
 	if !now.Before(identity.Expires) {
-		s.close(schema.CloseTokenExpired)
 		return schema.NewError(schema.TokenExpired, "")
 	}
 	if !s.joined.Load() {

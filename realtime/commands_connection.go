@@ -70,11 +70,7 @@ func connect(s *session, c *call, p *schema.Connect) {
 // connectQuietly connects a socket that came with a token in its handshake and
 // never sent socket:connect: as if it had, with nothing in it. handling is held.
 func (s *session) connectQuietly() *schema.Error {
-	refusal := s.goLive(^namespaces(0), func(schema.Connected) {})
-	if refusal != nil {
-		s.close(schema.CloseTooManySockets)
-	}
-	return refusal
+	return s.goLive(^namespaces(0), func(schema.Connected) {})
 }
 
 // goLive puts the socket into its user's rooms and calls live with where it
@@ -171,8 +167,11 @@ func (s *Server) verify(token string) (Identity, *schema.Error) {
 }
 
 func closeFor(code schema.Code) schema.CloseCode {
-	if code == schema.TokenExpired {
+	switch code {
+	case schema.TokenExpired:
 		return schema.CloseTokenExpired
+	case schema.TooManySockets:
+		return schema.CloseTooManySockets
 	}
 	return schema.CloseInvalidToken
 }

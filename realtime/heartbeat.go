@@ -70,8 +70,11 @@ func (s *session) connectNow() {
 		return // it is saying one
 	}
 	defer s.handling.Unlock()
-	if !s.joined.Load() {
-		s.connectQuietly()
+	if s.joined.Load() {
+		return
+	}
+	if refusal := s.connectQuietly(); refusal != nil {
+		s.close(closeFor(refusal.Code))
 	}
 }
 

@@ -24,6 +24,13 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.refuseBusy(w, r, "draining", "the server is shutting down")
 		return
 	}
+	for _, name := range []string{"Authorization", "Origin", "Sec-Websocket-Key", "Sec-Websocket-Version"} {
+		// A proxy before us may have gone by the other one.
+		if len(r.Header[name]) > 1 {
+			s.refuse(w, r, http.StatusBadRequest, "handshake", "the header "+name+" is given twice")
+			return
+		}
+	}
 	if !s.allowsOrigin(r) {
 		s.refuse(w, r, http.StatusForbidden, "origin", "pages of this origin may not connect; see --allowed-origins")
 		return
