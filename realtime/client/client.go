@@ -129,9 +129,13 @@ func (c *Client) greet(ctx context.Context) error {
 	select {
 	case <-c.helloed:
 	case <-c.done:
-		return c.ended()
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for socket:hello: %w", ctx.Err())
+	}
+	select {
+	case <-c.helloed: // even if the connection has ended since
+	default:
+		return c.ended()
 	}
 	if c.o.Token == "" {
 		return nil
