@@ -1,10 +1,13 @@
 package realtime_test
 
 import (
+	"bytes"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,7 +37,8 @@ func eventually(t *testing.T, what string, cond func() bool) {
 
 func TestKeysInAFileAreRotated(t *testing.T) {
 	path := keySetFile(t, "rsa")
-	a := newAuth(t, realtime.AuthConfig{JWKS: path, Refresh: 5 * time.Millisecond})
+	var log lockedLog
+	a := newAuth(t, realtime.AuthConfig{JWKS: path, Refresh: 5 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	verify := func(kid string) schema.Code {
 		_, err := a.Verify(t.Context(), signedBy(t, kid))
 		return codeOf(t, err)
@@ -50,14 +54,34 @@ func TestKeysInAFileAreRotated(t *testing.T) {
 
 	// A damaged or missing file does not lock anyone out.
 	replaceFile(t, path, []byte(`{"keys":[{"kty":"RSA"`))
+	eventually(t, "the damage is noticed", func() bool { return log.has("not a JSON Web Key Set") })
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the loss is noticed", func() bool { return log.has("no such file") })
 	if got := verify("rsa-next"); got != "" {
 		t.Errorf("while the file is gone: %s", got)
 	}
 	replaceFile(t, path, keySetOf("rsa"))
 	eventually(t, "the first key is back", func() bool { return verify("rsa") == "" })
+}
+
+// lockedLog is a log that can be read while it is written.
+type lockedLog struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lockedLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lockedLog) has(s string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), s)
 }
 
 func replaceFile(t *testing.T, path string, content []byte) {

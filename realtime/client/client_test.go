@@ -255,7 +255,7 @@ func TestLostPushEndsTheConnection(t *testing.T) {
 		p.echo()
 	})
 	c := dial(t, s, client.Options{OnPush: func(schema.Frame) {}})
-	if e := waitEnd(t, c); e == nil || !strings.Contains(e.Error(), "push 3 came after push 1") {
+	if e := waitEnd(t, c); e == nil || !strings.Contains(e.Error(), "push 3 came after push 1") || !e.Reconnect() {
 		t.Errorf("ended with %v", e)
 	}
 }

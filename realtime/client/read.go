@@ -191,7 +191,9 @@ func (c *Client) pushed(f schema.Frame) error {
 	in := &c.in
 	if c.o.OnPush != nil {
 		if in.lastN != 0 && f.N != in.lastN+1 {
-			return c.refuse(ws.StatusPolicyViolation, fmt.Sprintf("push %d came after push %d", f.N, in.lastN))
+			c.writeClose(ws.StatusPolicyViolation, "lost push")
+			// No reason to stay away: another connection gets what was lost from the log.
+			return fmt.Errorf("push %d came after push %d", f.N, in.lastN)
 		}
 		in.lastN = f.N
 	}
