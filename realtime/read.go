@@ -238,6 +238,3 @@ func (r *frameReader) discard() {
 		}
 	}
 }
-
-// buffered reports whether bytes wait to be parsed without a read from the network.
-func (r *frameReader) buffered() bool { return r.r < r.w }

@@ -20,7 +20,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // scripted is a server that does what a test says, for what the real one never does.
 type scripted struct {
 	URL string
-	ln  net.Listener
 	wg  sync.WaitGroup
 }
 
@@ -54,7 +53,7 @@ func serveRaw(t testing.TB, handle func(net.Conn)) *scripted {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scripted{URL: fmt.Sprintf("ws://%s/ws", ln.Addr()), ln: ln}
+	s := &scripted{URL: fmt.Sprintf("ws://%s/ws", ln.Addr())}
 	s.wg.Go(func() {
 		for {
 			conn, err := ln.Accept()
