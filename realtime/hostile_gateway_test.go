@@ -26,7 +26,12 @@ type gateway struct {
 // number of sockets a user, which change may set, and ends it with the test.
 func openGateway(t testing.TB, change func(*realtime.Config)) *gateway {
 	t.Helper()
-	dir := t.TempDir()
+	return openGatewayIn(t, t.TempDir(), change)
+}
+
+// openGatewayIn is openGateway in a data directory that may have been used before.
+func openGatewayIn(t testing.TB, dir string, change func(*realtime.Config)) *gateway {
+	t.Helper()
 	log, err := eventlog.Open(t.Context(), eventlog.Config{Dir: dir})
 	if err != nil {
 		t.Fatal(err)

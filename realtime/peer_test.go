@@ -163,6 +163,27 @@ func (p *peer) post(content string) string {
 	return as[schema.PostCreated](p.t, p.do("post:create", schema.PostCreate{Content: content})).Post.ID
 }
 
+// postMany publishes n posts, at most as many as may be in flight, at once.
+func (p *peer) postMany(n int, content string) {
+	p.t.Helper()
+	acks := make(chan schema.Frame, n)
+	for range n {
+		if err := p.Send("post:create", schema.PostCreate{Content: content}, "", func(f schema.Frame) { acks <- f }); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	for range n {
+		select {
+		case f := <-acks:
+			if f.Error != nil {
+				p.t.Fatalf("%s: post:create: %+v", p.user, f.Error)
+			}
+		case <-time.After(patience):
+			p.t.Fatalf("%s: no ack", p.user)
+		}
+	}
+}
+
 func (p *peer) comment(postID, content string) string {
 	p.t.Helper()
 	return as[schema.PostCommented](p.t, p.do("post:comment", schema.PostComment{PostID: postID, Content: content})).Comment.ID

@@ -98,8 +98,8 @@ func (s *Server) routes() http.Handler {
 }
 
 // Serve takes clients from the listener until ctx ends and the sockets are
-// drained, or until Drain was called. It returns nil when every socket left in
-// good order. A Server serves once.
+// drained, or until Drain is called and done. It returns nil when every socket
+// left in good order. A Server serves once.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	if !s.serving.CompareAndSwap(false, true) {
 		return errors.New("realtime: this server serves already")
@@ -113,22 +113,27 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	s.background.Go(func() { s.sweep(s.ctx) })
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(listener) }()
+	var failed, cutOff error
 	select {
 	case <-ctx.Done():
-	case err = <-served:
-	}
-	drainCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
-	defer cancel()
-	drained := s.Drain(drainCtx)
-	if err == nil {
-		err = <-served
+		cutOff = s.drainAlone(ctx)
+		failed = <-served
+	case failed = <-served: // the listener broke, or someone called Drain, who hears how it went
+		s.drainAlone(ctx)
 	}
 	stopSignals()
 	s.background.Wait()
-	if errors.Is(err, http.ErrServerClosed) {
-		err = nil
+	if errors.Is(failed, http.ErrServerClosed) {
+		failed = nil
 	}
-	return errors.Join(err, drained)
+	return errors.Join(failed, cutOff)
+}
+
+// drainAlone is Drain with the time that the configuration allows.
+func (s *Server) drainAlone(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
+	defer cancel()
+	return s.Drain(ctx)
 }
 
 // Stats returns live figures.

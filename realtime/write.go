@@ -30,8 +30,14 @@ type sendQueue struct {
 	hangUp  bool    // close the connection, not only our side, when all is written
 }
 
-// load is an amount of frames.
-type load struct{ frames, bytes int }
+// load is an amount of frames; pushes are some of them.
+type load struct{ frames, pushes, bytes int }
+
+func (l *load) add(frames, pushes, bytes int) {
+	l.frames += frames
+	l.pushes += pushes
+	l.bytes += bytes
+}
 
 // push queues a push under this socket's next n. It returns false when the queue
 // is full: the socket is too slow.
@@ -44,11 +50,7 @@ func (q *sendQueue) push(f *pushFrame) bool {
 	if !q.hasRoom(len(f.head) + len(f.tail)) {
 		return false
 	}
-	q.pushes++
-	b := q.open()
-	size := len(b.bytes)
-	b.bytes = f.appendTo(b.bytes, q.pushes)
-	q.added(len(b.bytes) - size)
+	q.appendPush(f)
 	return true
 }
 
@@ -79,9 +81,7 @@ func (q *sendQueue) seal(last *pushFrame, closing []byte, drop bool) bool {
 		q.forget()
 	}
 	if last != nil {
-		q.pushes++
-		b := q.open()
-		b.bytes = last.appendTo(b.bytes, q.pushes)
+		q.appendPush(last)
 	}
 	q.append(ws.OpClose, closing)
 	q.sealed = true
@@ -138,12 +138,19 @@ func (q *sendQueue) append(op ws.OpCode, payload []byte) {
 	b := q.open()
 	size := len(b.bytes)
 	b.bytes = append(appendHeader(b.bytes, op, len(payload)), payload...)
-	q.added(len(b.bytes) - size)
+	q.added(0, len(b.bytes)-size)
 }
 
-func (q *sendQueue) added(size int) {
-	q.waiting.frames++
-	q.waiting.bytes += size
+func (q *sendQueue) appendPush(f *pushFrame) {
+	q.pushes++
+	b := q.open()
+	size := len(b.bytes)
+	b.bytes = f.appendTo(b.bytes, q.pushes)
+	q.added(1, len(b.bytes)-size)
+}
+
+func (q *sendQueue) added(pushes, size int) {
+	q.waiting.add(1, pushes, size)
 	if !q.writing {
 		q.writing = true
 		q.flusher.Add(1)
@@ -151,10 +158,13 @@ func (q *sendQueue) added(size int) {
 	}
 }
 
+// forget drops what is not being written yet. Its pushes were never sent, so the
+// next one has their n.
 func (q *sendQueue) forget() {
 	if q.queued != nil {
 		q.queued.free()
 		q.queued = nil
+		q.pushes -= uint64(q.waiting.pushes - q.taken.pushes)
 		q.waiting = q.taken
 	}
 }
@@ -182,8 +192,7 @@ func (q *sendQueue) flush() {
 func (q *sendQueue) take() (b *buffer, after func(net.Conn)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting.frames -= q.taken.frames
-	q.waiting.bytes -= q.taken.bytes
+	q.waiting.add(-q.taken.frames, -q.taken.pushes, -q.taken.bytes)
 	q.taken = q.waiting
 	if q.queued != nil {
 		b, q.queued = q.queued, nil
