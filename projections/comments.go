@@ -37,7 +37,7 @@ type whereabouts struct {
 }
 
 func (w whereabouts) encode() []byte {
-	b := append(make([]byte, 0, 16), flag(w.deleted))
+	b := append(make([]byte, 0, 16), marker(w.deleted))
 	b = binary.AppendUvarint(b, w.post)
 	return binary.AppendUvarint(b, w.seq)
 }

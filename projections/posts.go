@@ -19,7 +19,7 @@ type head struct {
 
 func (h head) encode() []byte {
 	b := make([]byte, 0, len(h.author)+16)
-	b = append(b, flag(h.deleted))
+	b = append(b, marker(h.deleted))
 	b = binary.AppendUvarint(b, h.seq)
 	b = binary.AppendUvarint(b, h.comments)
 	b = binary.AppendUvarint(b, h.shares)
@@ -31,7 +31,7 @@ func decodeHead(row []byte) head {
 	return head{f.uint() == 1, f.uint(), f.uint(), f.uint(), string(f.rest)}
 }
 
-func flag(on bool) byte {
+func marker(on bool) byte {
 	if on {
 		return 1
 	}

@@ -1,0 +1,135 @@
+package projections
+
+import (
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+	"pgregory.net/rapid"
+)
+
+// A table behaves like a map over any series of transactions: what is written is
+// read back at once, rollback takes back what one projector wrote, a transaction
+// that is given up leaves nothing.
+func TestTableIsAMap(t *testing.T) {
+	db, err := bolt.Open(filepath.Join(t.TempDir(), "table.db"), 0o600, &bolt.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	texts := rapid.StringMatching(`[ab]{1,3}`)
+	rapid.Check(t, func(t *rapid.T) {
+		err := db.Update(func(tx *bolt.Tx) error {
+			if tx.Bucket([]byte("p")) != nil {
+				if err := tx.DeleteBucket([]byte("p")); err != nil {
+					return err
+				}
+			}
+			p, err := tx.CreateBucket([]byte("p"))
+			if err == nil {
+				_, err = p.CreateBucket([]byte("t"))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &batch{}
+		tab := &table{projector: "p", name: "t", fill: scattered, batch: b}
+		stored := map[string]string{}
+		for range rapid.IntRange(1, 4).Draw(t, "transactions") {
+			b.tx, err = db.Begin(true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := useTable(t, tab, maps.Clone(stored), texts)
+			if !rapid.Bool().Draw(t, "commit") {
+				tab.forget()
+				b.tx.Rollback()
+				continue
+			}
+			if err := tab.flush(); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			stored = now
+		}
+		if b.tx, err = db.Begin(false); err != nil {
+			t.Fatal(err)
+		}
+		defer b.tx.Rollback()
+		checkTable(t, tab, stored, texts)
+		checkBackwards(t, tab, stored, texts)
+	})
+}
+
+// useTable lets a few projectors write, some of which fail.
+func useTable(t *rapid.T, tab *table, now map[string]string, texts *rapid.Generator[string]) map[string]string {
+	for range rapid.IntRange(1, 4).Draw(t, "projectors") {
+		then := maps.Clone(now)
+		for range rapid.IntRange(0, 6).Draw(t, "writes") {
+			key := texts.Draw(t, "key")
+			if rapid.IntRange(0, 2).Draw(t, "remove") == 0 {
+				tab.remove([]byte(key))
+				delete(now, key)
+			} else {
+				value := texts.Draw(t, "value")
+				tab.put([]byte(key), []byte(value))
+				now[key] = value
+			}
+			checkTable(t, tab, now, texts)
+		}
+		if rapid.Bool().Draw(t, "fails") {
+			tab.batch.rollback()
+			now = then
+		} else {
+			tab.batch.settle()
+		}
+		checkTable(t, tab, now, texts)
+	}
+	return now
+}
+
+func checkTable(t *rapid.T, tab *table, want map[string]string, texts *rapid.Generator[string]) {
+	key := texts.Draw(t, "get")
+	value, ok := want[key]
+	if got := tab.get([]byte(key)); string(got) != value || (got != nil) != ok || tab.has([]byte(key)) != ok {
+		t.Fatalf("%q holds %q, want %q", key, got, value)
+	}
+	prefix := texts.Draw(t, "prefix")
+	from := prefix + texts.Draw(t, "from")
+	var got, all []string
+	for k, v := range tab.scan([]byte(prefix), []byte(from)) {
+		got = append(got, string(k)+"="+string(v))
+	}
+	for _, k := range slices.Sorted(maps.Keys(want)) {
+		if strings.HasPrefix(k, prefix) && k >= from {
+			all = append(all, k+"="+want[k])
+		}
+	}
+	if !slices.Equal(got, all) {
+		t.Fatalf("scan of %q from %q: %v, want %v", prefix, from, got, all)
+	}
+}
+
+func checkBackwards(t *rapid.T, tab *table, want map[string]string, texts *rapid.Generator[string]) {
+	prefix := texts.Draw(t, "prefix")
+	bound := prefix + texts.Draw(t, "bound")
+	var got, all []string
+	for k := range tab.before([]byte(prefix), []byte(bound)) {
+		got = append(got, string(k))
+	}
+	for _, k := range slices.Backward(slices.Sorted(maps.Keys(want))) {
+		if strings.HasPrefix(k, prefix) && k < bound {
+			all = append(all, k)
+		}
+	}
+	if !slices.Equal(got, all) {
+		t.Fatalf("rows of %q before %q: %v, want %v", prefix, bound, got, all)
+	}
+}
