@@ -1,6 +1,9 @@
 package realtime
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // bucket is a token bucket: it holds one window's worth of events and fills
 // evenly. The zero bucket is full.
@@ -19,9 +22,12 @@ func (b *bucket) take(now time.Time, events int, window time.Duration) (wait tim
 	perMs := float64(events) / float64(window.Milliseconds())
 	b.spent = max(0, b.spent-float64(ms-b.at)*perMs)
 	b.at = ms
-	if over := b.spent + 1 - float64(events); over > 0 {
+	// Fractions of an event that only rounding made are no reason to refuse.
+	if over := b.spent + 1 - float64(events); over > 1e-9 {
 		b.refused++
-		return max(time.Millisecond, time.Duration(over/perMs*float64(time.Millisecond)))
+		// Up to whole milliseconds, as the wire says it: who waits that long must not
+		// be refused again.
+		return time.Duration(math.Ceil(over/perMs)) * time.Millisecond
 	}
 	b.spent++
 	b.refused = max(0, b.refused-1)
