@@ -153,7 +153,9 @@ func BenchmarkEncode(b *testing.B) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	msg, _, _, err := encode(posts(1)[0], "events.social.post.create", "/roomlog")
+	r := posts(1)[0]
+	r.Version = 1
+	msg, _, _, err := encode(r, "events.social.post.create", "/roomlog")
 	if err != nil {
 		b.Fatal(err)
 	}

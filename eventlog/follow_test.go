@@ -20,7 +20,8 @@ func TestFollow(t *testing.T) {
 }
 
 func testFollow(t *testing.T, l *Log, senders, each int) {
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
 	start := l.Durable() + 1
 	end := start + uint64(senders*each) - 1
 	var followers sync.WaitGroup

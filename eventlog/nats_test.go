@@ -122,11 +122,11 @@ func TestOutsideNATS(t *testing.T) {
 func TestOutsideLostAck(t *testing.T) {
 	dropped := make(map[string]bool)
 	l := openLog(t, Config{URL: outsideNATS(t), test: faults{
-		ackTimeout: 100 * time.Millisecond,
+		ackTimeout: 300 * time.Millisecond,
 		dropAck: func(id string) bool {
 			first := !dropped[id]
 			dropped[id] = true
-			return first && len(dropped)%4 == 1
+			return first && len(dropped)%20 == 1
 		},
 	}})
 	testFollow(t, l, 5, 20)
