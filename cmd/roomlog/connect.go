@@ -58,8 +58,8 @@ func (c *connectCmd) Run(a *app) error {
 		return err
 	}
 	defer conn.Close()
-	if !c.JSON {
-		fmt.Fprintf(a.err, "connected as %s; type EVENT JSON, such as post:create {\"content\":\"hello\"}; end with Ctrl-D\n", c.As)
+	if isTerminal(a.in) && !c.JSON {
+		fmt.Fprintf(a.out, "connected as %s; type EVENT JSON, such as post:create {\"content\":\"hello\"}; end with Ctrl-D\n", c.As)
 	}
 	lines := make(chan string)
 	read := make(chan error, 1)

@@ -184,6 +184,9 @@ func (s *serverProcess) kill() {
 // output that came after its first line.
 func (s *serverProcess) stop(signal os.Signal) (code int, out string) {
 	s.t.Helper()
+	if s.ended {
+		s.t.Fatal("this server has ended already")
+	}
 	s.ended = true
 	s.cmd.Process.Signal(signal)
 	select {

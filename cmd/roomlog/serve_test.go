@@ -105,8 +105,18 @@ func TestWrongUsage(t *testing.T) {
 // The greeting says where it listens and how to try it.
 func TestServeGreets(t *testing.T) {
 	s := serve(t, t.TempDir())
-	if code, _ := s.stop(syscall.SIGTERM); code != 0 {
+	code, out := s.stop(syscall.SIGTERM)
+	if code != 0 {
 		t.Fatalf("exit code %d", code)
+	}
+	for _, want := range []string{
+		"reachable    from this machine only",
+		"roomlog token --user alice --data " + s.dir,
+		"roomlog connect --as alice --data " + s.dir + " --server " + s.url,
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it did not say %q:\n%s", want, out)
+		}
 	}
 	info, err := os.Stat(filepath.Join(s.dir, "auth.secret"))
 	if err != nil || info.Mode().Perm() != 0o600 {
