@@ -130,7 +130,7 @@ func (m *Models) report(parked []ParkedRecord) {
 // goroutine reads and decodes while another applies; both have ended at return.
 func (m *Models) load(ctx context.Context, from, to uint64, apply func([]record) error) error {
 	if from > to {
-		return nil
+		return ctx.Err()
 	}
 	batches := make(chan []record, 1)
 	group, ctx := errgroup.WithContext(ctx)

@@ -1,0 +1,98 @@
+package projections
+
+import (
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+
+	"roomlog/eventlog"
+	"roomlog/schema"
+)
+
+// Whatever a row holds, reading it gives a value or says that it is damaged.
+func FuzzRows(f *testing.F) {
+	f.Add(head{seq: 7, comments: 3, author: "alice"}.encode())
+	f.Add(body{created: start, content: "hello", hashtags: []string{"a"}, media: []byte("[]")}.encode())
+	f.Add(comment{id: id(1), author: "bob", content: "hi"}.encode())
+	f.Add(timelineEntry{postID: id(1), shareID: id(2), at: start}.encode())
+	f.Add(answer{at: start, seq: 9, result: []byte("{}")}.encode())
+	f.Add(appendMention(nil, nil, mention{7, asRoom}))
+	f.Fuzz(func(t *testing.T, row []byte) {
+		for _, read := range []func(){
+			func() { decodeHead(row) },
+			func() { decodeBody(row) },
+			func() { decodeComment(row) },
+			func() { decodeWhereabouts(row) },
+			func() { decodeTimelineEntry(row) },
+			func() { decodeAnswer(row) },
+			func() { decodeUser(row) },
+			func() { decodeLiked(row) },
+			func() { seqOf(row) },
+			func() {
+				for range eachMention(row) {
+				}
+			},
+		} {
+			func() {
+				defer func() { recoverDamage(recover()) }() // any other panic goes on
+				read()
+			}()
+		}
+	})
+}
+
+// Whatever a client gives as a cursor, a query answers or says INVALID_FIELD.
+func FuzzCursors(f *testing.F) {
+	w := bare(f, f.TempDir()+"/models.db")
+	applyAll(f, w, []eventlog.Record{
+		fact(1, "alice", "post:create", schema.PostCreate{Content: "hello"}),
+		fact(2, "bob", "post:comment", schema.PostComment{PostID: id(1), Content: "hi"}),
+		fact(3, "bob", "user:follow", schema.UserFollow{FollowingID: "alice", Action: "follow"}),
+		fact(4, "bob", "post:share", schema.PostShare{PostID: id(1)}),
+	}, 4, false)
+	for _, seed := range []string{id(1), id(2), id(4), "3", "18446744073709551615", "-1", "\x00", ""} {
+		f.Add(seed, 3)
+	}
+	f.Fuzz(func(t *testing.T, before string, limit int) {
+		page := schema.Page{Before: before, Limit: limit}
+		users := schema.UserPage{UserID: "alice", Page: page}
+		err := w.db.View(func(tx *bolt.Tx) error {
+			v := &View{tx: tx, state: newState(tx), seq: w.at.Seq}
+			_, e1 := v.Feed("bob", page)
+			_, e2 := v.UserPosts("bob", users)
+			_, e3 := v.Comments("bob", schema.CommentList{PostID: id(1), Page: page})
+			_, e4 := v.Followers("bob", users)
+			_, e5 := v.Following("bob", users)
+			for i, err := range []error{e1, e2, e3, e4, e5} {
+				if err != nil && codeOf(err) != schema.InvalidField {
+					t.Errorf("query %d before %q: %v", i+1, before, err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Whatever a record of the log holds, it is applied, void or parked, and the
+// read models stay readable.
+func FuzzRecords(f *testing.F) {
+	for _, e := range []string{"post:create", "post:like", "user:follow", "post:comment"} {
+		f.Add(e, `{"content":"x"}`, "alice", id(3), "k", 1)
+	}
+	f.Add("user:follow", `{"followingId":"a\u0000b","action":"follow"}`, "alice", id(3), "", 1)
+	f.Add("post:like", `{"postId":"`+id(1)+`","action":"like"}`, "alice", id(3), "k", 1)
+	w := bare(f, f.TempDir()+"/models.db")
+	applyAll(f, w, []eventlog.Record{fact(1, "alice", "post:create", schema.PostCreate{Content: "hello"})}, 1, false)
+	f.Fuzz(func(t *testing.T, event, data, user, recordID, key string, version int) {
+		r := eventlog.Record{Event: event, Data: []byte(data), ID: recordID, Key: key, Version: version, Actor: schema.Actor{ID: user, Username: user}, Entity: user}
+		applyAll(t, w, []eventlog.Record{r}, 1, true)
+		viewOf(t, w, func(v *View) {
+			if _, err := v.Feed("alice", schema.Page{}); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}

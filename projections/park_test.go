@@ -1,0 +1,106 @@
+package projections
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"roomlog/eventlog"
+	"roomlog/schema"
+)
+
+// A projector that panics or fails on a record leaves no trace of it; the others
+// have it, a restart and a rebuild agree, and the next record is applied.
+func TestAProjectorThatFailsIsIsolated(t *testing.T) {
+	for projector := range versions {
+		for name, fail := range map[string]func() error{
+			"panics": func() error { panic("index out of range") },
+			"fails":  func() error { return errors.New("no such thing") },
+		} {
+			t.Run(projector+" "+name, func(t *testing.T) { failing(t, projector, fail) })
+		}
+	}
+}
+
+// failing lets a projector fail on the comment with the content "poison", after it
+// has written its rows.
+func failing(t *testing.T, projector string, fail func() error) {
+	w := newWorld(t)
+	w.fault = func(p string, r *eventlog.Record) error {
+		if p == projector && string(r.Data) == poison {
+			return fail()
+		}
+		return nil
+	}
+	w.run()
+	post := w.must("alice", "post:create", schema.PostCreate{Content: "hello"})
+	before := w.digest()
+	w.n++
+	r := fact(w.n, "bob", "post:comment", schema.PostComment{PostID: post})
+	r.Data, r.Key = []byte(poison), "k"
+	seq := w.append(r)
+	o := w.outcome(seq)
+	home := projector == "feeds" || projector == "keys" // without keys nobody can decide
+	if (o.Code == schema.Parked) != home || (o.Code == "") != !home || home && o.Pushes != nil {
+		t.Errorf("outcome %q", o.Code)
+	}
+	after := w.digest()
+	changed := []string{}
+	for p, sum := range after.Projections {
+		if sum != before.Projections[p] {
+			changed = append(changed, p)
+		}
+	}
+	slices.Sort(changed)
+	want := slices.DeleteFunc([]string{"feeds", "graph", "history", "keys", "presence"}, func(p string) bool {
+		return p == projector || home && p != "history" && p != "keys"
+	})
+	if !slices.Equal(changed, want) {
+		t.Errorf("%v changed, want %v", changed, want)
+	}
+	parked := w.models.Parked()
+	if len(parked) != 1 || parked[0].Seq != seq || parked[0].Projector != projector || parked[0].ID != r.ID || parked[0].Event != r.Event || parked[0].Error == "" {
+		t.Errorf("parked %+v", parked)
+	}
+	w.must("bob", "post:like", schema.PostAction{PostID: post, Action: "like"})
+	w.rebuild()
+	w.close()
+	w.run()
+	w.rebuild()
+	if again := w.models.Parked(); !slices.Equal(again, parked) {
+		t.Errorf("after restart and rebuild parked %+v, want %+v", again, parked)
+	}
+	w.view(func(v *View) {
+		if code := v.Outcome(seq); projector != "history" && (code == schema.Parked) != home {
+			t.Errorf("the history says %q", code)
+		}
+	})
+}
+
+const poison = `{"postId":"01JDQ000000000000000000001","content":"poison"}`
+
+// Of the records around a parked one in the same batch none is lost.
+func TestParkingWithinABatch(t *testing.T) {
+	w := newWorld(t)
+	records := traffic(300, 10)
+	bad := map[string]bool{records[100].ID: true, records[101].ID: true, records[299].ID: true}
+	w.fault = func(p string, r *eventlog.Record) error {
+		if bad[r.ID] && p == homes[r.Event].projector {
+			panic("bad record")
+		}
+		return nil
+	}
+	w.append(records...)
+	w.run()
+	if parked := w.models.Parked(); len(parked) != len(bad) {
+		t.Errorf("parked %+v", parked)
+	}
+	w.view(func(v *View) {
+		for i, r := range records {
+			if code := v.Outcome(uint64(i + 1)); (code == schema.Parked) != bad[r.ID] {
+				t.Errorf("record %d: %q", i+1, code)
+			}
+		}
+	})
+	w.rebuild()
+}
