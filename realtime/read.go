@@ -54,15 +54,26 @@ func (r *frameReader) Read(p []byte) (int, error) {
 		if len(p) >= len(r.buf) {
 			return r.conn.Read(p)
 		}
-		n, err := r.conn.Read(r.buf)
-		if n == 0 {
+		if err := r.wait(); err != nil {
 			return 0, err
 		}
-		r.r, r.w = 0, n
 	}
 	n := copy(p, r.buf[r.r:r.w])
 	r.r += n
 	return n, nil
+}
+
+// wait returns once bytes are there to be read. A quiet socket's goroutine is
+// here, with little on its stack: that is what keeps it small.
+func (r *frameReader) wait() error {
+	for r.r == r.w {
+		n, err := r.conn.Read(r.buf)
+		r.r, r.w = 0, n
+		if n == 0 && err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // next returns the next text message, all fragments joined, and hands control

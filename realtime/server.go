@@ -187,6 +187,15 @@ func (s *Server) onConnState(conn net.Conn, state http.ConnState) {
 // start makes a session one of the server's sockets. It returns false when the
 // server takes none any more.
 func (s *Server) start(session *session) bool {
+	if !s.enlist(session) {
+		return false
+	}
+	session.hello() // here, where the stack is deep already and goes in a moment
+	go session.run()
+	return true
+}
+
+func (s *Server) enlist(session *session) bool {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	if s.hub.closed {
@@ -194,7 +203,6 @@ func (s *Server) start(session *session) bool {
 	}
 	s.hub.sockets[session.id] = session
 	s.sockets.Add(1)
-	go session.run()
 	return true
 }
 

@@ -64,12 +64,14 @@ func (s *session) seatIn(room string) int {
 // run reads until the socket is done with.
 func (s *session) run() {
 	defer s.server.sockets.Done()
-	s.hello()
 	s.end(s.read())
 }
 
 func (s *session) read() error {
 	for {
+		if err := s.in.wait(); err != nil {
+			return err
+		}
 		message, err := s.in.next()
 		if err != nil {
 			return err
