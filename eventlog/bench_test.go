@@ -159,9 +159,10 @@ func BenchmarkDecode(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	header := rawHeader(msg.Header)
 	b.ReportAllocs()
 	for b.Loop() {
-		if r := decode(1, msg.Header, msg.Data); r.Err != nil {
+		if r := decodeRaw(1, header, msg.Data); r.Err != nil {
 			b.Fatal(r.Err)
 		}
 	}

@@ -82,58 +82,99 @@ func encode(r Record, subject, source string) (*nats.Msg, Record, int, error) {
 // decode turns a message back into a record. A message that is no record comes
 // back with Err set and whatever could be read.
 func decode(seq uint64, header nats.Header, body []byte) Record {
-	r := Record{Seq: seq}
-	r.Err = decodeHeader(&r, header)
-	if r.Err != nil {
-		return r
+	d := decoder{Record: Record{Seq: seq}}
+	for name, values := range header {
+		if len(values) > 0 {
+			d.set(name, values[0])
+		}
 	}
-	if r.Actor, r.Data, r.Err = decodeBody(body); r.Err != nil {
-		r.Err = fmt.Errorf("%w: %w", errForeign, r.Err)
-	}
-	return r
+	return d.finish(body)
 }
 
-func decodeHeader(r *Record, header nats.Header) error {
-	if v := first(header, headerSpecVersion); v != specVersion {
-		return fmt.Errorf("%w: %s is %q, not %q", errForeign, headerSpecVersion, v, specVersion)
-	}
-	for _, f := range [...]struct {
-		name string
-		to   *string
-	}{
-		{headerID, &r.ID},
-		{headerType, &r.Event},
-		{headerSubject, &r.Entity},
-		{headerCorrelation, &r.CorrelationID},
-		{headerCausation, &r.CausationID},
-		{headerKey, &r.Key},
-		{headerSocket, &r.Socket},
-	} {
-		v, err := unescape(first(header, f.name))
-		if err != nil {
-			return fmt.Errorf("%w: %s: %w", errForeign, f.name, err)
+// decodeRaw does as decode with the header as it is on the wire: a first line with
+// the version, then lines "name: value", then an empty one.
+func decodeRaw(seq uint64, header string, body []byte) Record {
+	d := decoder{Record: Record{Seq: seq}}
+	_, rest, _ := strings.Cut(header, "\r\n")
+	for rest != "" {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\r\n")
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			d.set(name, strings.TrimLeft(value, " \t"))
 		}
-		*f.to = v
 	}
-	if r.ID == "" || r.Event == "" {
+	return d.finish(body)
+}
+
+// decoder gathers a record from its headers.
+type decoder struct {
+	Record
+	spec, time, schema string
+}
+
+// set takes one header. Of several with one name the first counts, as it does for
+// NATS itself.
+func (d *decoder) set(name, value string) {
+	var to *string
+	switch name {
+	case headerSpecVersion:
+		to = &d.spec
+	case headerTime:
+		to = &d.time
+	case headerDataSchema:
+		to = &d.schema
+	case headerID:
+		to = &d.ID
+	case headerType:
+		to = &d.Event
+	case headerSubject:
+		to = &d.Entity
+	case headerCorrelation:
+		to = &d.CorrelationID
+	case headerCausation:
+		to = &d.CausationID
+	case headerKey:
+		to = &d.Key
+	case headerSocket:
+		to = &d.Socket
+	default:
+		return
+	}
+	if *to != "" {
+		return
+	}
+	v, err := unescape(value)
+	if err != nil && d.Err == nil {
+		d.Err = fmt.Errorf("%w: %s: %w", errForeign, name, err)
+	}
+	*to = v
+}
+
+func (d *decoder) finish(body []byte) Record {
+	if d.Err == nil {
+		d.Err = d.check(body)
+	}
+	return d.Record
+}
+
+// check reads what is more than text, and says what is missing.
+func (d *decoder) check(body []byte) (err error) {
+	if d.spec != specVersion {
+		return fmt.Errorf("%w: %s is %q, not %q", errForeign, headerSpecVersion, d.spec, specVersion)
+	}
+	if d.ID == "" || d.Event == "" {
 		return fmt.Errorf("%w: %s or %s is missing", errForeign, headerID, headerType)
 	}
-	t, err := parseTime(first(header, headerTime))
-	if err != nil {
+	if d.Time, err = parseTime(d.time); err != nil {
 		return fmt.Errorf("%w: %s: %w", errForeign, headerTime, err)
 	}
-	r.Time = t
-	if r.Version, err = schemaVersion(first(header, headerDataSchema)); err != nil {
+	if d.Version, err = schemaVersion(d.schema); err != nil {
 		return fmt.Errorf("%w: %s: %w", errForeign, headerDataSchema, err)
 	}
-	return nil
-}
-
-func first(header nats.Header, name string) string {
-	if v := header[name]; len(v) > 0 {
-		return v[0]
+	if d.Actor, d.Data, err = decodeBody(body); err != nil {
+		return fmt.Errorf("%w: %w", errForeign, err)
 	}
-	return ""
+	return nil
 }
 
 // schemaName returns the URI of an event's data schema:

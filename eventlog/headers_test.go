@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -41,9 +42,9 @@ func anyRecord() *rapid.Generator[Record] {
 	})
 }
 
-// overTheWire is what NATS makes of a message's headers on the way.
-func overTheWire(t interface{ Fatal(...any) }, header nats.Header) nats.Header {
-	var b bytes.Buffer
+// rawHeader writes headers as NATS does.
+func rawHeader(header nats.Header) string {
+	var b strings.Builder
 	b.WriteString("NATS/1.0\r\n")
 	for name, values := range header {
 		for _, v := range values {
@@ -51,7 +52,12 @@ func overTheWire(t interface{ Fatal(...any) }, header nats.Header) nats.Header {
 		}
 	}
 	b.WriteString("\r\n")
-	decoded, err := nats.DecodeHeadersMsg(b.Bytes())
+	return b.String()
+}
+
+// overTheWire is what NATS makes of a message's headers on the way.
+func overTheWire(t interface{ Fatal(...any) }, header nats.Header) nats.Header {
+	decoded, err := nats.DecodeHeadersMsg([]byte(rawHeader(header)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,6 +90,9 @@ func TestRecordRoundTrip(t *testing.T) {
 			}
 		}
 		got := decode(7, header, msg.Data)
+		if raw := decodeRaw(7, rawHeader(msg.Header), msg.Data); raw.Err != nil || !same(raw, got) {
+			t.Fatalf("raw %+v\nmap %+v", raw, got)
+		}
 		r.Seq = 7
 		if got.Err != nil || !same(got, r) {
 			t.Fatalf("got  %+v\nwant %+v", got, r)

@@ -35,7 +35,7 @@ type reader struct {
 	next   uint64
 	live   bool // wait at the end of the stream for more, instead of returning nothing
 
-	sub       *nats.Subscription
+	feed      feed   // nil until it is started
 	inbox     string // subject of answers, before the request's number
 	pull      string // subject of requests
 	requests  uint64 // sent so far
@@ -81,14 +81,13 @@ func (r *reader) fill(ctx context.Context, to uint64) error {
 		if !errors.Is(err, errStalled) {
 			return err
 		}
-		r.close()
 		last = err
 	}
 	return last
 }
 
 func (r *reader) receive(ctx context.Context, to uint64) error {
-	if r.sub == nil {
+	if r.feed == nil {
 		if err := r.start(ctx); err != nil {
 			return err
 		}
@@ -98,21 +97,21 @@ func (r *reader) receive(ctx context.Context, to uint64) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, readStall)
+	patience, cancel := context.WithTimeout(ctx, readStall)
 	defer cancel()
+	stop := r.feed.watch(patience)
+	defer stop()
 	records := make([]Record, 0, min(r.left, readBatch))
-	for r.open {
-		if r.live && len(records) > 0 {
-			if n, _, err := r.sub.Pending(); err == nil && n == 0 {
-				break
-			}
-		}
-		record, err := r.receiveOne(ctx)
-		if err != nil && len(records) == 0 {
-			return err
-		}
+	for r.open && (len(records) == 0 || !r.live || !r.feed.idle()) {
+		record, err := r.receiveOne(patience)
 		if err != nil {
-			break // it comes again at the next call, which has nothing to hand out first
+			if ctx.Err() == nil || !r.live {
+				r.close() // to begin again behind what arrived
+			}
+			if len(records) == 0 {
+				return err
+			}
+			break
 		}
 		if record.Seq > 0 {
 			records = append(records, record)
@@ -123,7 +122,7 @@ func (r *reader) receive(ctx context.Context, to uint64) error {
 		}
 	}
 	r.held = records
-	if !r.open && len(records) > 0 && r.next <= to {
+	if r.feed != nil && !r.open && len(records) > 0 && r.next <= to {
 		return r.request(to)
 	}
 	return nil
@@ -132,22 +131,22 @@ func (r *reader) receive(ctx context.Context, to uint64) error {
 // receiveOne returns the next record that the request brings, or none when the
 // server says that it brings no more.
 func (r *reader) receiveOne(ctx context.Context) (Record, error) {
-	m, err := r.sub.NextMsgWithContext(ctx)
+	m, err := r.feed.next(ctx)
 	// An earlier request may end with a word of its own after its last message.
-	for err == nil && strings.HasPrefix(m.Subject, r.inbox) && m.Subject != r.answer() {
-		m, err = r.sub.NextMsgWithContext(ctx)
+	for err == nil && strings.HasPrefix(m.subject, r.inbox) && m.subject != r.answer() {
+		m, err = r.feed.next(ctx)
 	}
 	if err != nil {
 		return Record{}, fmt.Errorf("%w: %w", errStalled, err)
 	}
-	if len(m.Data) == 0 && m.Header.Get("Status") != "" {
-		if description := m.Header.Get("Description"); strings.Contains(description, "Consumer") {
-			return Record{}, fmt.Errorf("%w: %s", errStalled, description)
+	if status := m.status(); status != "" {
+		if strings.Contains(status, "Consumer") {
+			return Record{}, fmt.Errorf("%w: %s", errStalled, status)
 		}
 		r.open = false
 		return Record{}, nil
 	}
-	p, err := parsePlace(m)
+	p, err := parsePlace(m.reply)
 	if err != nil {
 		return Record{}, err
 	}
@@ -158,7 +157,7 @@ func (r *reader) receiveOne(ctx context.Context) (Record, error) {
 	if r.left--; r.left == 0 {
 		r.open = false
 	}
-	return decode(p.seq, m.Header, m.Data), nil
+	return m.record(p.seq), nil
 }
 
 // start makes the consumer.
@@ -177,7 +176,7 @@ func (r *reader) start(ctx context.Context) error {
 		return fmt.Errorf("making a consumer of %s: %w", r.stream, err)
 	}
 	r.inbox = nats.NewInbox() + "."
-	if r.sub, err = r.l.nc.SubscribeSync(r.inbox + "*"); err != nil {
+	if r.feed, err = r.l.openFeed(r.inbox + "*"); err != nil {
 		return err
 	}
 	r.consumer = consumer.CachedInfo().Name
@@ -205,7 +204,10 @@ func (r *reader) request(to uint64) error {
 	}
 	r.requests++
 	r.open, r.left = true, request.Batch
-	return r.l.nc.PublishRequest(r.pull, r.answer(), body)
+	if err := r.feed.request(r.pull, r.answer(), body); err != nil {
+		return fmt.Errorf("%w: %w", errStalled, err)
+	}
+	return nil
 }
 
 // answer returns where the server answers the request under way.
@@ -213,42 +215,37 @@ func (r *reader) answer() string { return r.inbox + strconv.FormatUint(r.request
 
 // close ends the reader. It can be started again at its place.
 func (r *reader) close() {
-	if r.sub == nil {
+	if r.feed == nil {
 		return
 	}
-	// Errors here mean that the connection is gone, and the rest with it: the
-	// server forgets an idle consumer by itself.
-	_ = r.sub.Unsubscribe()
+	r.feed.close()
+	r.feed = nil
+	// An error here means that the connection is gone; the server forgets an idle
+	// consumer by itself.
 	_ = r.l.nc.Publish("$JS.API.CONSUMER.DELETE."+r.stream+"."+r.consumer, nil)
-	r.sub = nil
 }
 
 // place is where a delivered message stands.
 type place struct{ seq, delivered uint64 }
 
 // parsePlace reads a message's place from its reply subject,
-// $JS.ACK.<stream>.<consumer>.<tries>.<seq>.<delivered>.<time>.<pending>, with a
-// domain and an account before the stream and perhaps a token at the end when it
-// comes from afar.
-func parsePlace(m *nats.Msg) (place, error) {
-	const local = 9
-	if strings.Count(m.Reply, ".") == local-1 && strings.HasPrefix(m.Reply, "$JS.ACK.") {
-		rest := m.Reply
-		for range 5 {
-			_, rest, _ = strings.Cut(rest, ".")
-		}
-		seq, rest, _ := strings.Cut(rest, ".")
-		delivered, _, _ := strings.Cut(rest, ".")
-		s, err1 := strconv.ParseUint(seq, 10, 64)
-		d, err2 := strconv.ParseUint(delivered, 10, 64)
-		if err := errors.Join(err1, err2); err != nil {
-			return place{}, fmt.Errorf("a message without a place: %q", m.Reply)
-		}
-		return place{s, d}, nil
+// $JS.ACK.<stream>.<consumer>.<tries>.<seq>.<delivered>.<time>.<pending>; from
+// afar <domain>.<account> come before the stream, and a token may follow the rest.
+func parsePlace(reply string) (place, error) {
+	skip := 5
+	if strings.Count(reply, ".") > 8 {
+		skip = 7
 	}
-	meta, err := m.Metadata()
-	if err != nil {
-		return place{}, fmt.Errorf("a message without a place, %q: %w", m.Reply, err)
+	rest := reply
+	for range skip {
+		_, rest, _ = strings.Cut(rest, ".")
 	}
-	return place{meta.Sequence.Stream, meta.Sequence.Consumer}, nil
+	seq, rest, _ := strings.Cut(rest, ".")
+	delivered, _, _ := strings.Cut(rest, ".")
+	s, err1 := strconv.ParseUint(seq, 10, 64)
+	d, err2 := strconv.ParseUint(delivered, 10, 64)
+	if err := errors.Join(err1, err2); err != nil || !strings.HasPrefix(reply, "$JS.ACK.") {
+		return place{}, fmt.Errorf("a message without a place: %q", reply)
+	}
+	return place{s, d}, nil
 }

@@ -1,0 +1,94 @@
+package eventlog
+
+import (
+	"context"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+)
+
+// feed is how messages come to a reader: over a wire from the embedded server,
+// through the NATS client from an outside one. For one goroutine; any error but
+// the end of a context given to next leaves it of no more use.
+type feed interface {
+	// request asks for messages; what the server has to say itself comes to reply.
+	request(subject, reply string, body []byte) error
+	// next returns the next message in the order they were sent.
+	next(ctx context.Context) (message, error)
+	// watch lets ctx break next, too, until stop is called.
+	watch(ctx context.Context) (stop func() bool)
+	// idle reports that no message has arrived which next would return at once.
+	idle() bool
+	close()
+}
+
+// message is one that was delivered to a reader.
+type message struct {
+	subject string
+	reply   string
+	header  string      // as on the wire, or
+	fields  nats.Header // as the NATS client reads it
+	data    []byte
+}
+
+// record decodes the message.
+func (m *message) record(seq uint64) Record {
+	if m.fields != nil {
+		return decode(seq, m.fields, m.data)
+	}
+	return decodeRaw(seq, m.header, m.data)
+}
+
+// status returns the text of a message that is a word of the server's own: "404
+// No Messages"; "" for a record.
+func (m *message) status() string {
+	if len(m.data) > 0 {
+		return ""
+	}
+	if m.fields != nil {
+		return strings.TrimSpace(m.fields.Get("Status") + " " + m.fields.Get("Description"))
+	}
+	line, _, _ := strings.Cut(m.header, "\r\n")
+	_, status, _ := strings.Cut(line, " ")
+	return status
+}
+
+// subscription is the feed through the NATS client.
+type subscription struct {
+	nc  *nats.Conn
+	sub *nats.Subscription
+}
+
+func (l *Log) openFeed(subject string) (feed, error) {
+	if l.server != nil {
+		return l.server.openWire(subject)
+	}
+	sub, err := l.nc.SubscribeSync(subject)
+	if err != nil {
+		return nil, err
+	}
+	return subscription{l.nc, sub}, nil
+}
+
+func (s subscription) request(subject, reply string, body []byte) error {
+	return s.nc.PublishRequest(subject, reply, body)
+}
+
+func (s subscription) next(ctx context.Context) (message, error) {
+	m, err := s.sub.NextMsgWithContext(ctx)
+	if err != nil {
+		return message{}, err
+	}
+	return message{subject: m.Subject, reply: m.Reply, fields: m.Header, data: m.Data}, nil
+}
+
+func (s subscription) watch(context.Context) func() bool { return func() bool { return true } }
+
+func (s subscription) idle() bool {
+	n, _, err := s.sub.Pending()
+	return err == nil && n == 0
+}
+
+func (s subscription) close() {
+	_ = s.sub.Unsubscribe() // fails only when the connection is gone already
+}
