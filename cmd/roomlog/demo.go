@@ -29,7 +29,10 @@ speaker; those who meet in it follow each other; speeches are comments, in order
 with typing before them; at the end the listeners like the scene.
 
 Every command has a key that follows from its place in the play. So a demo that was
-stopped, or lost its server, plays on where it was without doing anything twice.`
+stopped, or lost its server, plays on where it was without doing anything twice.
+
+A server given with --server limits it as anyone: one started with --rate-events 0
+plays in seconds what takes minutes at the default rate.`
 }
 
 // Run plays the play and shows what the read models then say.
