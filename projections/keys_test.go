@@ -103,6 +103,28 @@ func TestKeysAreForgotten(t *testing.T) {
 	}
 }
 
+// A key that is used anew while forgetting lags behind is not forgotten with its
+// first use.
+func TestForgettingLagsBehind(t *testing.T) {
+	w := bare(t, t.TempDir()+"/models.db")
+	var records []eventRecord
+	for i := range 10 {
+		records = append(records, keyed(i+1, "alice", fmt.Sprint("k", i), "hello", 0))
+	}
+	records = append(records, keyed(11, "alice", "k9", "hello", 24*hour))
+	for i := range 10 {
+		records = append(records, keyed(12+i, "bob", "", "hello", 24*hour))
+	}
+	records = append(records, keyed(22, "alice", "k9", "hello", 24*hour))
+	got := applyAll(t, w, records, len(records), true)
+	if o := got[10]; o.Code != "" {
+		t.Errorf("used anew after a day: %q", o.Code)
+	}
+	if o := got[21]; o.Code != schema.DuplicateKey || o.FirstSeq != 11 {
+		t.Errorf("its retry: %q of %d", o.Code, o.FirstSeq)
+	}
+}
+
 // A name with more places than a chunk holds is read from anywhere in it.
 func TestLongHistories(t *testing.T) {
 	w := bare(t, t.TempDir()+"/models.db")

@@ -71,6 +71,7 @@ func TestADamagedFileIsSetAside(t *testing.T) {
 		"noise at its start":  func(b []byte) []byte { return append(bytes.Repeat([]byte{0xA5}, 16<<10), b[16<<10:]...) },
 		"zeros":               func(b []byte) []byte { return make([]byte, len(b)) },
 		"cut in its middle":   func(b []byte) []byte { return b[:len(bytes.TrimRight(b, "\x00"))/2] },
+		"cut by a page":       func(b []byte) []byte { return b[:len(bytes.TrimRight(b, "\x00"))-4096] },
 		"cut within its head": func(b []byte) []byte { return b[:5000] },
 		"not even a page":     func(b []byte) []byte { return b[:100] },
 		"text":                func([]byte) []byte { return []byte(strings.Repeat("this is no database\n", 1000)) },
