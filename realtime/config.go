@@ -31,7 +31,7 @@ type Config struct {
 	MaxQueuedFrames   int // waiting to be written to one socket
 	MaxQueuedBytes    int // waiting to be written to one socket
 	MaxFactsInFlight  int // facts of one socket that wait for their ack
-	MaxHandshakes     int // TCP connections that have not upgraded yet
+	MaxHandshakes     int // TCP connections that have not upgraded yet; at least MaxConnections
 
 	RateEvents int           // commands of one socket in a RateWindow; 0: no limit
 	RateWindow time.Duration // a socket may save up one window's worth

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -160,6 +161,12 @@ func (s *Server) unready() string {
 		s.log.Error("not ready: the log", "error", err)
 		return "the log takes no records"
 	}
+	now, cancel := context.WithCancel(s.ctx)
+	cancel()
+	if err := s.cfg.Models.WaitApplied(now, math.MaxUint64); !errors.Is(err, context.Canceled) {
+		s.log.Error("not ready: the read models", "error", err)
+		return "the read models take no records"
+	}
 	behind := int64(s.cfg.Log.Durable()) - int64(s.cfg.Models.Applied())
 	if behind <= 0 {
 		s.caughtUp.Store(true)
@@ -175,7 +182,7 @@ func (s *Server) unready() string {
 func (s *Server) onConnState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		if s.handshakes.Add(1) > int64(s.cfg.MaxHandshakes) {
+		if s.handshakes.Add(1) > int64(max(s.cfg.MaxHandshakes, s.cfg.MaxConnections)) {
 			s.metrics.refused.WithLabelValues("handshakes").Inc()
 			conn.Close()
 		}

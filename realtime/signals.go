@@ -63,14 +63,13 @@ func typing(s *session, c *call, p *schema.PostAction) {
 func (s *session) record(event, entity string, data any) bool {
 	now := time.Now()
 	err := s.server.cfg.Log.Signal(eventlog.Record{
-		Time:    schema.TimeOf(now),
-		ID:      eventlog.NewID(now),
-		Event:   event,
-		Version: 1,
-		Actor:   s.identity.Load().Actor,
-		Entity:  entity,
-		Data:    mustJSON(data),
-		Socket:  s.id,
+		Time:   schema.TimeOf(now),
+		ID:     eventlog.NewID(now),
+		Event:  event,
+		Actor:  s.identity.Load().Actor,
+		Entity: entity,
+		Data:   mustJSON(data),
+		Socket: s.id,
 	})
 	if err != nil {
 		s.server.log.Warn("signal not recorded", "event", event, "error", err)

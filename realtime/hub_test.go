@@ -1,0 +1,147 @@
+package realtime
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"roomlog/schema"
+)
+
+// TestRoomsAgainstSets holds the hub against plain sets after random histories of
+// sockets that join, leave and end, and pushes to several rooms at once.
+func TestRoomsAgainstSets(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := newHub()
+		sockets := map[string]*session{}
+		rooms := map[string]map[string]bool{} // room → socket ids
+		roomName := rapid.SampledFrom([]string{"post:A", "post:B", "post:C", "user:alice", "public"})
+		anyone := func(t *rapid.T) *session {
+			ids := slices.Sorted(func(yield func(string) bool) {
+				for id := range sockets {
+					if !yield(id) {
+						return
+					}
+				}
+			})
+			return sockets[rapid.SampledFrom(ids).Draw(t, "socket")]
+		}
+		opened := 0
+		open := func(*rapid.T) {
+			opened++
+			s := quietSession(fmt.Sprintf("socket-%d", opened))
+			sockets[s.id], h.sockets[s.id] = s, s
+		}
+		open(t)        // there is always someone
+		const most = 3 // rooms a socket
+		t.Repeat(map[string]func(*rapid.T){
+			"open": open,
+			"join": func(t *rapid.T) {
+				s, room := anyone(t), roomName.Draw(t, "room")
+				in := 0
+				for _, members := range rooms {
+					if members[s.id] {
+						in++
+					}
+				}
+				want := rooms[room][s.id] || in < most
+				if got := h.join(s, room, most); got != want {
+					t.Fatalf("%s joins %s: %v, want %v", s.id, room, got, want)
+				}
+				if want {
+					if rooms[room] == nil {
+						rooms[room] = map[string]bool{}
+					}
+					rooms[room][s.id] = true
+				}
+			},
+			"leave": func(t *rapid.T) {
+				s, room := anyone(t), roomName.Draw(t, "room")
+				if got := h.part(s, room); got != rooms[room][s.id] {
+					t.Fatalf("%s leaves %s: %v", s.id, room, got)
+				}
+				delete(rooms[room], s.id)
+			},
+			"end": func(t *rapid.T) {
+				s := anyone(t)
+				if len(sockets) == 1 {
+					return
+				}
+				for _, at := range s.seats {
+					h.stand(at)
+				}
+				s.seats = nil
+				delete(h.sockets, s.id)
+				delete(sockets, s.id)
+				for _, members := range rooms {
+					delete(members, s.id)
+				}
+			},
+			"push": func(t *rapid.T) {
+				origin := anyone(t)
+				to := rapid.SliceOfN(roomName, 1, 4).Draw(t, "rooms")
+				h.deliver(&delivery{event: "post:like", seq: 1, rooms: to, origin: origin.id})
+				for id, s := range sockets {
+					first := slices.IndexFunc(to, func(room string) bool { return rooms[room][id] })
+					var heard []byte
+					if s.out.queued != nil {
+						heard = s.out.queued.bytes
+						s.out.forget()
+					}
+					switch {
+					case first < 0 || id == origin.id:
+						if len(heard) > 0 {
+							t.Fatalf("%s heard %s", id, heard)
+						}
+					case bytes.Count(heard, []byte(`"event"`)) != 1 || !bytes.Contains(heard, []byte(`"room":"`+to[first]+`"`)):
+						t.Fatalf("%s heard %q, want it once as of %s", id, heard, to[first])
+					}
+				}
+			},
+			"": func(t *rapid.T) {
+				for name, r := range h.rooms {
+					if len(r.members) == 0 || len(r.members) != len(rooms[name]) {
+						t.Fatalf("%s has %d members, want %d", name, len(r.members), len(rooms[name]))
+					}
+					for i, s := range r.members {
+						if at := s.seats[s.seatIn(name)]; at.room != r || at.place != i {
+							t.Fatalf("%s sits at %d of %s, not at %d", s.id, i, name, at.place)
+						}
+					}
+				}
+			},
+		})
+	})
+}
+
+// quietSession is a socket whose queue is never written.
+func quietSession(id string) *session {
+	cfg := Defaults()
+	s := &session{id: id, chosen: ^namespaces(0)}
+	s.out.limits = &cfg
+	s.out.writing = true
+	return s
+}
+
+func TestSlowSocketsAreNamedAndOthersToldAll(t *testing.T) {
+	h := newHub()
+	slow, fast := quietSession("slow"), quietSession("fast")
+	slow.out.limits.MaxQueuedFrames = 2
+	for _, s := range []*session{slow, fast} {
+		h.sockets[s.id] = s
+		h.join(s, schema.RoomPublic, 1)
+	}
+	for i := 1; i <= 3; i++ {
+		told, tooSlow := h.deliver(&delivery{event: "post:like", rooms: []string{schema.RoomPublic}})
+		if i <= 2 && (told != 2 || tooSlow != nil) || i == 3 && (told != 1 || len(tooSlow) != 1 || tooSlow[0] != slow) {
+			t.Errorf("push %d: told %d, too slow %v", i, told, tooSlow)
+		}
+	}
+	slow.out.seal(nil, nil, true)
+	if slow.out.pushes != 0 || slow.out.waiting.frames != 1 {
+		t.Errorf("after dropping what was never written, n is %d and %d frames wait, want the close frame alone", slow.out.pushes, slow.out.waiting.frames)
+	}
+}
