@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 
+	"go.etcd.io/bbolt"
+
 	"roomlog/realtime/client"
 	"roomlog/schema"
 )
@@ -34,4 +36,29 @@ func TestDamagedReadModels(t *testing.T) {
 	}
 	alice := s.dial("alice", client.Options{})
 	do(t, alice, "post:create", schema.PostCreate{Content: "all is well"})
+}
+
+// tamper takes one key of one read model away.
+func tamper(t *testing.T, path string) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.Update(func(tx *bbolt.Tx) error {
+		return deleteOne(tx.Bucket([]byte("likes")))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// deleteOne deletes the first value in b or below it.
+func deleteOne(b *bbolt.Bucket) error {
+	key, value := b.Cursor().First()
+	if value == nil {
+		return deleteOne(b.Bucket(key))
+	}
+	return b.Delete(key)
 }

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -214,4 +217,20 @@ func TestConfiguration(t *testing.T) {
 			}
 		})
 	}
+}
+
+func pid(s *serverProcess) string { return strconv.Itoa(s.cmd.Process.Pid) }
+
+// subject reads whom a token is for.
+func subject(t *testing.T, token string) string {
+	t.Helper()
+	body, err := base64.RawURLEncoding.DecodeString(strings.Split(strings.TrimSpace(token), ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims struct{ Sub string }
+	if err := json.Unmarshal(body, &claims); err != nil {
+		t.Fatal(err)
+	}
+	return claims.Sub
 }
