@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"math"
+	"strings"
 
 	"roomlog/schema"
 )
@@ -114,7 +115,9 @@ func (h *history) observe(r *record, v *verdict) error {
 	}
 	names := listed[:0]
 	list := func(name string, reason uint64) {
-		if len(name) > maxName || name == "" {
+		// A foreign record may hold any text; a zero byte would make it part of
+		// another name's list.
+		if name == "" || len(name) > maxName || strings.IndexByte(name, 0) >= 0 {
 			return
 		}
 		for i := range names {

@@ -12,10 +12,10 @@ var cast = []string{"alice", "bob", "carol", "dave", "erin"}
 
 // histories generates random histories of a few users on a few posts: every fact
 // of /social, with retries, reused keys, what nobody may do, and ids of nothing.
-func histories(longest int) *rapid.Generator[[]eventlog.Record] {
+func histories(shortest, longest int) *rapid.Generator[[]eventlog.Record] {
 	return rapid.Custom(func(t *rapid.T) []eventlog.Record {
 		g := &historian{t: t}
-		for range rapid.IntRange(1, longest).Draw(t, "length") {
+		for range rapid.IntRange(shortest, longest).Draw(t, "length") {
 			g.add()
 		}
 		return g.records

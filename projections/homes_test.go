@@ -132,7 +132,7 @@ func TestRecordsThatNobodyCanReadAreParked(t *testing.T) {
 		"newer version":       func(r *eventlog.Record) { r.Version = 2 },
 		"no version":          func(r *eventlog.Record) { r.Version = 0 },
 		"actor without id":    func(r *eventlog.Record) { r.Actor.ID = "" },
-		"actor that forges":   func(r *eventlog.Record) { r.Actor.ID = "a\x00b" },
+		"actor that forges":   func(r *eventlog.Record) { r.Actor.ID = "a\x00b" /* would be listed under a */ },
 		"id that is no ULID":  func(r *eventlog.Record) { r.ID = "1" },
 		"data of other types": func(r *eventlog.Record) { r.Data = json.RawMessage(`{"content":7}`) },
 		"data that is cut":    func(r *eventlog.Record) { r.Data = json.RawMessage(`{"content":"`) },
@@ -152,6 +152,11 @@ func TestRecordsThatNobodyCanReadAreParked(t *testing.T) {
 			if len(w.state.parked) != 1 {
 				t.Errorf("parked %v", w.state.parked)
 			}
+			viewOf(t, w, func(v *View) {
+				for seq := range v.ActorSeqs("a", 0) {
+					t.Errorf("record %d is listed for a user who did not send it", seq)
+				}
+			})
 			after := digestOf(t, w.db)
 			for projector, sum := range after.Projections {
 				if changed := sum != before.Projections[projector]; changed != (projector == "history") && projector != "keys" {

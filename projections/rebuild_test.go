@@ -18,7 +18,7 @@ import (
 // oracle says, each record once, and equal to a rebuild at any batch size.
 func TestHistoryThroughTheLog(t *testing.T) {
 	for seed, maxBatch := range []int{1, 7, 1024} {
-		records := histories(300).Example(seed)
+		records := histories(300, 300).Example(seed)
 		w := newWorld(t)
 		w.maxBatch = maxBatch
 		w.run()
@@ -200,14 +200,14 @@ func TestRebuildGivenUp(t *testing.T) {
 func TestCheckAgreesWithTheLog(t *testing.T) {
 	w := newWorld(t)
 	w.run()
-	for _, r := range histories(200).Example(3) {
+	for _, r := range histories(200, 200).Example(3) {
 		said := w.models.Check(r)
 		if got := w.outcome(w.append(r)); got.Code != said.Code || got.FirstSeq != said.FirstSeq {
 			t.Fatalf("%s %s: %q at %d, Check said %q at %d", r.Event, r.Data, got.Code, got.FirstSeq, said.Code, said.FirstSeq)
 		}
 	}
 	before := w.digest()
-	for _, r := range histories(200).Example(4) {
+	for _, r := range histories(200, 200).Example(4) {
 		if o := w.models.Check(r); o.Pushes != nil {
 			t.Errorf("Check makes pushes: %v", o.Pushes)
 		}
