@@ -115,7 +115,7 @@ func BenchmarkFeed(b *testing.B) {
 	for b.Loop() {
 		start := time.Now()
 		err := w.db.View(func(tx *bolt.Tx) error {
-			v := &View{tx: tx, state: newState(tx), seq: w.at.Seq}
+			v := &View{tx: tx, state: newState(tx)}
 			page, err := v.Feed("reader", schema.Page{})
 			if err == nil && len(page.Items) != 20 {
 				err = fmt.Errorf("%d items", len(page.Items))

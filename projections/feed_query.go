@@ -45,7 +45,7 @@ func noItems() schema.Items[schema.FeedItem] {
 // feedBound returns the place that a page's items lie before.
 func (v *View) feedBound(q schema.Page) (uint64, error) {
 	if q.Before == "" {
-		return v.seq + 1, nil
+		return pastEnd, nil
 	}
 	seq, ok := v.state.feeds.placeOf(q.Before)
 	if !ok {

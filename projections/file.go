@@ -106,15 +106,14 @@ func setAside(path string) (string, error) {
 // writer applies records to one file, a batch at a time. It is for one goroutine
 // at a time.
 type writer struct {
-	db     *bolt.DB
-	state  *state
-	tables []*table
-	at     checkpoint
+	db    *bolt.DB
+	state *state
+	at    checkpoint
 }
 
 func newWriter(db *bolt.DB, at checkpoint, fault func(string, *eventlog.Record) error) *writer {
-	w := &writer{db: db, state: &state{fault: fault}, at: at}
-	w.tables = w.state.tables()
+	w := &writer{db: db, state: newState(nil), at: at}
+	w.state.fault = fault
 	return w
 }
 
@@ -127,7 +126,7 @@ func (w *writer) prepare() error {
 				return err
 			}
 		}
-		for _, t := range w.tables {
+		for _, t := range w.state.bound {
 			top, err := tx.CreateBucketIfNotExists([]byte(t.projector))
 			if err != nil {
 				return err
@@ -179,7 +178,7 @@ func (w *writer) apply(records []record, live bool) (verdicts []verdict, parked 
 }
 
 func (w *writer) flush(tx *bolt.Tx, at checkpoint) error {
-	for _, t := range w.tables {
+	for _, t := range w.state.bound {
 		if err := t.flush(); err != nil {
 			return err
 		}
@@ -198,7 +197,7 @@ func (w *writer) flush(tx *bolt.Tx, at checkpoint) error {
 
 // reset forgets what a failed transaction had buffered.
 func (w *writer) reset() {
-	for _, t := range w.tables {
+	for _, t := range w.state.bound {
 		t.forget()
 	}
 	w.state.batch.settle()

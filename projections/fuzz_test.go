@@ -57,7 +57,7 @@ func FuzzCursors(f *testing.F) {
 		page := schema.Page{Before: before, Limit: limit}
 		users := schema.UserPage{UserID: "alice", Page: page}
 		err := w.db.View(func(tx *bolt.Tx) error {
-			v := &View{tx: tx, state: newState(tx), seq: w.at.Seq}
+			v := &View{tx: tx, state: newState(tx)}
 			_, e1 := v.Feed("bob", page)
 			_, e2 := v.UserPosts("bob", users)
 			_, e3 := v.Comments("bob", schema.CommentList{PostID: id(1), Page: page})

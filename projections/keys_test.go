@@ -16,7 +16,7 @@ type eventRecord = eventlog.Record
 func viewOf(t testing.TB, w *writer, fn func(*View)) {
 	t.Helper()
 	err := w.db.View(func(tx *bolt.Tx) error {
-		fn(&View{tx: tx, state: newState(tx), seq: w.at.Seq})
+		fn(&View{tx: tx, state: newState(tx)})
 		return nil
 	})
 	if err != nil {

@@ -146,7 +146,7 @@ func (v *View) users(t *table, q schema.UserPage) (schema.Items[schema.Actor], e
 	if _, ok := v.state.graph.user(q.UserID); !ok {
 		return page, schema.NewError(schema.UserNotFound, "")
 	}
-	bound := v.seq + 1
+	bound := uint64(pastEnd)
 	if q.Before != "" {
 		var err error
 		if bound, err = strconv.ParseUint(q.Before, 10, 64); err != nil {

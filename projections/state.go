@@ -20,6 +20,7 @@ type state struct {
 	presence presence
 	history  history
 
+	bound  []*table // every projector's
 	batch  batch
 	parked []ParkedRecord // of this transaction
 	broken error          // the file is damaged: nothing more can be applied
@@ -87,10 +88,10 @@ func (s *state) tables() []*table {
 	return tables
 }
 
-// newState binds the projectors to a read transaction.
+// newState binds the projectors to a transaction.
 func newState(tx *bolt.Tx) *state {
 	s := &state{batch: batch{tx: tx}}
-	s.tables()
+	s.bound = s.tables()
 	return s
 }
 

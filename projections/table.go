@@ -19,6 +19,7 @@ type table struct {
 	fill            float64
 	batch           *batch
 	bucket          *bolt.Bucket // nil until first used in this transaction
+	cursor          *bolt.Cursor // of bucket, for get: a bucket's own Get makes a new one each time
 	buffer          map[string]*entry
 	dirty           []*entry // in the order they were first written
 }
@@ -92,6 +93,7 @@ func (t *table) open() *bolt.Bucket {
 		if t.bucket == nil {
 			panic(damage("bucket " + t.projector + "/" + t.name + " is missing"))
 		}
+		t.cursor = t.bucket.Cursor()
 	}
 	return t.bucket
 }
@@ -102,12 +104,22 @@ func (t *table) get(key []byte) []byte {
 		return e.value
 	}
 	t.batch.inDB = true
-	value := t.open().Get(key)
+	value := t.stored(key)
 	t.batch.inDB = false
 	if t.batch.tx.Writable() {
 		t.remember(string(key)).value = value
 	}
 	return value
+}
+
+// stored returns the row of a key as the file has it. Nothing is written before
+// flush, so the cursor stays good until then.
+func (t *table) stored(key []byte) []byte {
+	t.open()
+	if k, v := t.cursor.Seek(key); bytes.Equal(k, key) {
+		return v
+	}
+	return nil
 }
 
 func (t *table) has(key []byte) bool { return t.get(key) != nil }
@@ -234,5 +246,5 @@ func (t *table) flush() error {
 func (t *table) forget() {
 	clear(t.buffer)
 	clear(t.dirty)
-	t.dirty, t.bucket = t.dirty[:0], nil
+	t.dirty, t.bucket, t.cursor = t.dirty[:0], nil, nil
 }

@@ -3,6 +3,8 @@ package projections
 import (
 	"fmt"
 	"iter"
+	"math"
+	"sync"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -16,7 +18,6 @@ import (
 type View struct {
 	tx    *bolt.Tx
 	state *state
-	seq   uint64
 }
 
 // View runs fn on the read models as they are now. It returns fn's error, or why
@@ -32,11 +33,25 @@ func (m *Models) View(fn func(*View) error) (err error) {
 			err = fmt.Errorf("%w: %s", errDamaged, d)
 		}
 	}()
-	at, err := readCheckpoint(tx)
-	if err != nil {
-		return err
+	s := states.Get().(*state)
+	defer s.release()
+	s.batch.tx = tx
+	return fn(&View{tx: tx, state: s})
+}
+
+// states are unbound: binding some twenty tables anew would cost more than most
+// queries and checks do.
+var states = sync.Pool{New: func() any { return newState(nil) }}
+
+// release forgets what the transaction left behind.
+func (s *state) release() {
+	for _, t := range s.bound {
+		t.forget()
 	}
-	return fn(&View{tx: tx, state: newState(tx), seq: at.Seq})
+	s.batch.settle()
+	s.batch.tx, s.batch.inDB = nil, false
+	s.parked, s.broken, s.fault = nil, nil, nil
+	states.Put(s)
 }
 
 // recoverDamage lets every panic but that of a damaged row go on.
@@ -61,7 +76,7 @@ func (m *Models) Check(r eventlog.Record) Outcome {
 	}
 	outcome := Outcome{Code: schema.Internal}
 	err := m.View(func(v *View) error {
-		r.Seq = v.seq + 1
+		r.Seq = m.Applied() + 1
 		rec := decode(r)
 		v.state.fault = m.fault
 		outcome = v.state.decide(&rec, false).Outcome
@@ -74,11 +89,20 @@ func (m *Models) Check(r eventlog.Record) Outcome {
 	return outcome
 }
 
+// pastEnd is after every place of the log.
+const pastEnd = math.MaxUint64
+
 // unborn stands for the id of a record that has none yet.
 const unborn = "00000000000000000000000000"
 
 // Seq returns the place of the last record that the view shows.
-func (v *View) Seq() uint64 { return v.seq }
+func (v *View) Seq() uint64 {
+	at, err := readCheckpoint(v.tx)
+	if err != nil {
+		panic(damage(err.Error()))
+	}
+	return at.Seq
+}
 
 // PostExists reports whether a post is there.
 func (v *View) PostExists(postID string) bool {
