@@ -92,11 +92,11 @@ func inspect(db *bolt.DB, path string) error {
 	})
 }
 
-// setAside renames a damaged file, so that someone can look at it, and returns
-// its new name.
-func setAside(path string) (string, error) {
+// setAside renames a file to path.why-1 (or the first such name that is free), so
+// that someone can look at it, and returns its new name.
+func setAside(path, why string) (string, error) {
 	for n := 1; ; n++ {
-		aside := path + ".damaged-" + strconv.Itoa(n)
+		aside := path + "." + why + "-" + strconv.Itoa(n)
 		if _, err := os.Lstat(aside); errors.Is(err, os.ErrNotExist) {
 			return aside, os.Rename(path, aside)
 		}

@@ -124,7 +124,7 @@ func (m *Models) openValid(ctx context.Context) (*bolt.DB, checkpoint, error) {
 	if at.Epoch == "" { // the file is new
 		return db, fresh, nil
 	}
-	reason, err := m.mismatch(ctx, at)
+	reason, lost, err := m.mismatch(ctx, at)
 	if err != nil {
 		db.Close()
 		return nil, fresh, err
@@ -132,12 +132,37 @@ func (m *Models) openValid(ctx context.Context) (*bolt.DB, checkpoint, error) {
 	if reason == "" {
 		return db, at, nil
 	}
-	m.cfg.Logger.Warn("the read models start from nothing", "reason", reason, "path", path, "records", m.backlog)
-	if err := errors.Join(db.Close(), os.Remove(path)); err != nil {
+	err = db.Close()
+	switch {
+	case err != nil:
+	case lost:
+		err = m.reportLoss(at, reason)
+	default:
+		m.cfg.Logger.Warn("the read models start from nothing", "reason", reason, "path", path, "records", m.backlog)
+		err = os.Remove(path)
+	}
+	if err != nil {
 		return nil, fresh, fmt.Errorf("starting the read models from nothing: %w", err)
 	}
 	db, err = openFile(path, false)
 	return db, fresh, err
+}
+
+// reportLoss keeps the read models of a log that has lost records: they may be
+// all that is left of those. The log is the truth even so, and the read models
+// start from nothing.
+func (m *Models) reportLoss(at checkpoint, reason string) error {
+	aside, err := setAside(m.cfg.Path, "ahead")
+	if err != nil {
+		return err
+	}
+	m.cfg.Logger.Error("the log has lost records that were applied; restore it from a backup if you have one",
+		"reason", reason, "applied", at.Seq, "durable", m.backlog, "kept", aside)
+	return m.cfg.Log.Audit("loss", struct {
+		Reason  string `json:"reason"`
+		Applied uint64 `json:"applied"`
+		Durable uint64 `json:"durable"`
+	}{reason, at.Seq, m.backlog})
 }
 
 func checkpointOf(db *bolt.DB) (at checkpoint, err error) {
@@ -154,7 +179,7 @@ func checkpointOf(db *bolt.DB) (at checkpoint, err error) {
 }
 
 func (m *Models) discardDamaged(cause error) error {
-	aside, err := setAside(m.cfg.Path)
+	aside, err := setAside(m.cfg.Path, "damaged")
 	if err != nil {
 		return fmt.Errorf("setting the damaged read models aside: %w", err)
 	}
@@ -162,28 +187,30 @@ func (m *Models) discardDamaged(cause error) error {
 	return nil
 }
 
-// mismatch says why the log does not have a checkpoint, "" when it has.
-func (m *Models) mismatch(ctx context.Context, at checkpoint) (string, error) {
+// mismatch says why the log does not have a checkpoint, "" when it has. lost
+// means that it did have it once: only durable records are ever applied.
+func (m *Models) mismatch(ctx context.Context, at checkpoint) (reason string, lost bool, err error) {
 	switch {
 	case at.Epoch != m.cfg.Log.Epoch():
-		return "they belong to another log", nil
-	case !maps.Equal(at.Versions, versions):
-		return "another release's projectors wrote them", nil
-	case at.Seq == 0:
-		return "", nil
+		return "they belong to another log", false, nil
 	case at.Seq > m.backlog:
-		return "they are ahead of the log", nil
+		return "they are ahead of the log", true, nil
 	}
-	r, err := m.cfg.Log.Get(ctx, at.Seq)
-	switch {
-	case errors.Is(err, eventlog.ErrNotFound):
-		return "the log does not have the record they stand at", nil
-	case err != nil:
-		return "", fmt.Errorf("finding the read models' checkpoint in the log: %w", err)
-	case r.ID != at.ID:
-		return "the log has another record where they stand", nil
+	if at.Seq > 0 {
+		r, err := m.cfg.Log.Get(ctx, at.Seq)
+		switch {
+		case errors.Is(err, eventlog.ErrNotFound):
+			return "the log does not have the record they stand at", true, nil
+		case err != nil:
+			return "", false, fmt.Errorf("finding the read models' checkpoint in the log: %w", err)
+		case r.ID != at.ID:
+			return "the log has another record where they stand", true, nil
+		}
 	}
-	return "", nil
+	if !maps.Equal(at.Versions, versions) {
+		return "another release's projectors wrote them", false, nil
+	}
+	return "", false, nil
 }
 
 // Applied returns the place of the last record that is in the read models.

@@ -45,6 +45,11 @@ func TestAFileThatDoesNotFitTheLogStartsAnew(t *testing.T) {
 			if w.models.Applied() != 0 {
 				t.Errorf("it stands at %d", w.models.Applied())
 			}
+			// What shows that the log has lost records is kept.
+			lost := name == "ahead of the log" || name == "another record there"
+			if kept, _ := filepath.Glob(w.path() + ".ahead-*"); lost != (len(kept) == 1) {
+				t.Errorf("kept %v", kept)
+			}
 			w.follow()
 			if again := w.digest(); again.Total != good.Total {
 				t.Errorf("it came out as %v, want %v", again, good)
