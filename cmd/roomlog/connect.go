@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,7 +18,8 @@ import (
 
 type connectCmd struct {
 	Server string        `default:"${server}" placeholder:"URL" help:"The server (${default})."`
-	As     string        `required:"" placeholder:"ID" help:"User id to connect as, with a token minted here."`
+	As     string        `required:"" xor:"who" placeholder:"ID" help:"User id to connect as, with a token minted here."`
+	Token  string        `required:"" xor:"who" placeholder:"JWT" help:"Token to connect with, for servers that trust another issuer."`
 	Role   []schema.Role `enum:"user,moderator,admin,auditor,operator" help:"Role beyond user; may be repeated."`
 	JSON   bool          `name:"json" help:"Print every frame received as one line, nothing else."`
 	minting
@@ -52,14 +54,13 @@ type terminal struct {
 // Run connects and passes lines on until the input or the connection ends.
 func (c *connectCmd) Run(a *app) error {
 	t := &terminal{json: c.JSON, colour: isTerminal(a.out), out: a.out, acked: make(chan struct{}, 1)}
-	conn, err := c.dial(a.ctx, c.Server, realtime.Identity{Actor: schema.Actor{ID: c.As}, Roles: c.Role},
-		client.Options{OnFrame: t.frame, OnPush: func(schema.Frame) {}})
+	conn, err := c.connect(a.ctx, client.Options{OnFrame: t.frame, OnPush: func(schema.Frame) {}, Token: c.Token})
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	if isTerminal(a.in) && !c.JSON {
-		fmt.Fprintf(a.out, "connected as %s; type EVENT JSON, such as post:create {\"content\":\"hello\"}; end with Ctrl-D\n", c.As)
+		fmt.Fprintf(a.out, "connected as %s; type EVENT JSON, such as post:create {\"content\":\"hello\"}; end with Ctrl-D\n", conn.Connected().User.ID)
 	}
 	lines := make(chan string)
 	read := make(chan error, 1)
@@ -81,6 +82,13 @@ func (c *connectCmd) Run(a *app) error {
 			return nil
 		}
 	}
+}
+
+func (c *connectCmd) connect(ctx context.Context, o client.Options) (*client.Client, error) {
+	if c.Token != "" {
+		return dial(ctx, c.Server, o)
+	}
+	return c.dial(ctx, c.Server, realtime.Identity{Actor: schema.Actor{ID: c.As}, Roles: c.Role}, o)
 }
 
 // readLines sends each line of in.

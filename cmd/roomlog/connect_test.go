@@ -48,6 +48,16 @@ post:like {"postId":"01JDXK5T7Q8W9V0A1B2C3D4E5F","action":"like"}
 	}
 }
 
+// A token from elsewhere says who connects.
+func TestConnectWithAToken(t *testing.T) {
+	s := serve(t, t.TempDir())
+	token := roomlog(t, "token", "--user", "carol", "--data", s.dir)
+	r := roomlogWith(t, nil, "", "connect", "--token", strings.TrimSpace(token.out), "--server", s.url)
+	if r.code != 0 || !strings.Contains(r.out, `"id":"carol"`) {
+		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.stderr)
+	}
+}
+
 func contains(frames []schema.Frame, is func(schema.Frame) bool) bool {
 	for _, f := range frames {
 		if is(f) {
