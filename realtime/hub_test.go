@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -143,5 +144,35 @@ func TestSlowSocketsAreNamedAndOthersToldAll(t *testing.T) {
 	slow.out.seal(nil, nil, true)
 	if slow.out.pushes != 0 || slow.out.waiting.frames != 1 {
 		t.Errorf("after dropping what was never written, n is %d and %d frames wait, want the close frame alone", slow.out.pushes, slow.out.waiting.frames)
+	}
+}
+
+func TestFactsUpToTheConnectAckAreNotPushed(t *testing.T) {
+	h := newHub()
+	s := quietSession("alice's phone")
+	s.since = 5
+	h.sockets[s.id] = s
+	h.join(s, "user:alice", 1)
+	for _, c := range []struct {
+		seq  uint64
+		told int
+	}{{4, 0}, {5, 0}, {6, 1}, {0, 1}} { // 0: a signal, which has no place in the log
+		if told, _ := h.deliver(&delivery{event: "post:like", seq: c.seq, rooms: []string{"user:alice"}}); told != c.told {
+			t.Errorf("connected at 5, told of %d: %d", c.seq, told)
+		}
+	}
+}
+
+func TestATokenIsLookedAtWithEveryCommand(t *testing.T) {
+	s := quietSession("s")
+	s.joined.Store(true)
+	now := time.Now()
+	s.identity.Store(&Identity{Expires: now})
+	event, _ := schema.Lookup("post:create")
+	if refusal := s.authorise(event, now.Add(-time.Millisecond)); refusal != nil {
+		t.Errorf("before it ends: %v", refusal)
+	}
+	if refusal := s.authorise(event, now); refusal == nil || refusal.Code != schema.TokenExpired {
+		t.Errorf("from its end on: %v", refusal)
 	}
 }
