@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,7 +28,7 @@ func metricsOf(t testing.TB, g *gateway) string {
 func TestDrain(t *testing.T) {
 	g := openGateway(t, nil)
 	const sockets, facts = 50, 5
-	var acked sync.WaitGroup
+	acks := make(chan schema.Frame, sockets*facts)
 	var peers []*peer
 	for range sockets {
 		p := g.connect(t, "alice")
@@ -37,13 +36,7 @@ func TestDrain(t *testing.T) {
 	}
 	for _, p := range peers {
 		for range facts {
-			acked.Add(1)
-			if err := p.Send("post:create", schema.PostCreate{Content: "last words"}, "", func(f schema.Frame) {
-				defer acked.Done()
-				if f.Error != nil && f.Error.Code != schema.ShuttingDown {
-					t.Errorf("refused with %v", f.Error)
-				}
-			}); err != nil {
+			if err := p.Send("post:create", schema.PostCreate{Content: "last words"}, "", func(f schema.Frame) { acks <- f }); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -60,7 +53,15 @@ func TestDrain(t *testing.T) {
 			t.Errorf("farewell: %+v", closed.Farewell)
 		}
 	}
-	acked.Wait() // every fact that was read is answered before its socket closes
+	// Every fact that was read is answered before its socket closes.
+	if len(acks) != sockets*facts {
+		t.Errorf("%d of %d facts were answered", len(acks), sockets*facts)
+	}
+	for range len(acks) {
+		if f := <-acks; f.Error != nil && f.Error.Code != schema.ShuttingDown {
+			t.Errorf("refused with %v", f.Error)
+		}
+	}
 	if _, err := g.dial(t, "bob", client.Options{Token: tokenFor(t, "bob")}); err == nil {
 		t.Error("a drained server takes clients")
 	}
