@@ -92,10 +92,22 @@ func TestConnectionSlotsAreGivenBack(t *testing.T) {
 		}
 	}
 	for range 4 {
-		a, b := g.connect(t, "alice"), g.connect(t, "bob")
-		a.Close()
-		b.Close()
-		eventually(t, "both are gone", func() bool { return g.server.Stats().Sockets == 0 })
+		var open []*peer
+		for len(open) < 2 {
+			eventually(t, "there is a slot", func() bool {
+				p, err := g.dial(t, "alice", client.Options{Token: tokenFor(t, "alice")})
+				if err == nil {
+					open = append(open, p)
+				}
+				return err == nil
+			})
+		}
+		if _, err := g.dial(t, "bob", client.Options{}); err == nil {
+			t.Fatal("a third connection of two")
+		}
+		for _, p := range open {
+			p.Close()
+		}
 	}
 }
 
