@@ -26,6 +26,7 @@ type Config struct {
 	// the batch is on disk, and holds Run up until it returns. nil: nobody is told.
 	Deliver    func([]Applied)
 	MaxBatch   int                   // records a transaction, default 1024
+	Sync       bool                  // sync every batch: slower, but a power loss needs no rebuild
 	Logger     *slog.Logger          // nil: silent
 	Registerer prometheus.Registerer // nil: no metrics
 }
@@ -42,6 +43,7 @@ type Models struct {
 	cfg     Config
 	metrics *metrics
 	backlog uint64                               // durable at Open: nobody waits for these
+	noSync  bool                                 // the file is synced by Close alone; see dirty.go
 	fault   func(string, *eventlog.Record) error // tests make projectors fail with it
 
 	running    chan struct{} // holds a token while Run, or a Rebuild without Run, goes on
@@ -86,12 +88,25 @@ func Open(ctx context.Context, cfg Config) (*Models, error) {
 	}
 	m.db = db
 	m.writer = newWriter(db, at, m.faulty)
-	if err := m.writer.prepare(); err != nil {
+	if err := m.prepare(); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("preparing the read models: %w", err)
 	}
 	m.advance(at.Seq)
 	return m, nil
+}
+
+// prepare makes the file ready for the first batch.
+func (m *Models) prepare() error {
+	if err := m.writer.prepare(); err != nil {
+		return err
+	}
+	if m.cfg.Sync {
+		return errors.Join(m.db.Sync(), removeAll(m.cfg.Path+suffixDirty))
+	}
+	noSync, err := markDirty(m.cfg.Path)
+	m.noSync, m.db.NoSync = noSync, noSync
+	return err
 }
 
 func (m *Models) faulty(projector string, r *eventlog.Record) error {
@@ -105,6 +120,16 @@ func (m *Models) faulty(projector string, r *eventlog.Record) error {
 func (m *Models) openValid(ctx context.Context) (*bolt.DB, checkpoint, error) {
 	path := m.cfg.Path
 	fresh := checkpoint{Epoch: m.cfg.Log.Epoch(), Versions: versions}
+	down, err := wentDown(path)
+	if err != nil {
+		return nil, fresh, err
+	}
+	if down {
+		m.cfg.Logger.Warn("the machine went down while the read models were open; they start from nothing", "records", m.backlog)
+		if err := removeAll(path); err != nil {
+			return nil, fresh, err
+		}
+	}
 	db, err := openFile(path, false)
 	var at checkpoint
 	if err == nil {
@@ -290,7 +315,7 @@ func (m *Models) Parked() []ParkedRecord {
 	return all
 }
 
-// Close closes the file once every transaction has ended. Run must have returned.
+// Close makes the file durable and closes it once every transaction has ended. Run must have returned.
 func (m *Models) Close() error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -303,7 +328,7 @@ func (m *Models) Close() error {
 	m.file.Unlock()
 	m.fail(ErrClosed)
 	m.metrics.unregister()
-	return m.db.Close()
+	return closeClean(m.db, m.cfg.Path)
 }
 
 func removeAll(paths ...string) error {

@@ -200,7 +200,7 @@ func (b *rebuild) takeOver(ctx context.Context) (old *bolt.DB, err error) {
 	if err := b.writer.db.Sync(); err != nil {
 		return nil, fmt.Errorf("syncing the rebuilt read models: %w", err)
 	}
-	b.writer.db.NoSync = false
+	b.writer.db.NoSync = m.noSync
 	if err := replaceFile(m.cfg.Path); err != nil {
 		return nil, fmt.Errorf("putting the rebuilt read models in place: %w", err)
 	}
@@ -229,12 +229,12 @@ func replaceFile(path string) error {
 	if err := os.Rename(path+suffixNew, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return syncDir(path)
 }
 
-// syncDir makes the names in a folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+// syncDir makes the names in a file's folder durable.
+func syncDir(path string) error {
+	d, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -128,26 +129,36 @@ func readModels(t *testing.T, path string) []byte {
 	return content
 }
 
-// strike takes the power. bbolt syncs its file without telling the journal: what
-// is left of it is all, nothing, or what it was some time before.
+// strike takes the power. The read models are not synced while they are open:
+// what is left of them is all, nothing, something older, or anything; and the
+// machine comes back under another boot id.
 func strike(t *testing.T, dir, journal string, rng *rand.Rand, models []byte) powerloss.Report {
 	t.Helper()
 	path := filepath.Join(dir, modelsName)
 	var err error
-	switch rng.IntN(3) {
+	switch rng.IntN(4) {
 	case 0:
 		err = os.Remove(path)
 	case 1:
 		err = os.WriteFile(path, models, 0o600)
+	case 2:
+		torn := readModels(t, path)
+		for at := rng.IntN(4 * 4096); at < len(torn); at += rng.IntN(64 * 4096) {
+			torn[at] ^= 0xFF
+		}
+		err = os.WriteFile(path, torn, 0o600)
 	}
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".dirty", []byte("an earlier boot"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	report, err := powerloss.Strike{
 		Dir:     dir,
 		Journal: journal,
 		Rand:    rng,
-		Spare:   func(path string) bool { return path == "LOCK" || path == modelsName },
+		Spare:   func(path string) bool { return path == "LOCK" || strings.HasPrefix(path, modelsName) },
 		Lose:    func(path string) bool { return filepath.Base(path) == "index.db" },
 	}.Do()
 	if err != nil {

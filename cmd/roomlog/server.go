@@ -39,6 +39,7 @@ type serverConfig struct {
 	PresenceGrace  time.Duration `default:"10s" placeholder:"D" help:"How long after a user's last socket they count as offline (${default})."`
 	DrainTimeout   time.Duration `default:"30s" placeholder:"D" help:"How long a shutdown may take (${default})."`
 
+	SyncModels bool   `help:"Sync the read models with every batch too: slower, but after a power loss they need not be made anew from the log."`
 	Fsync      string `default:"group" enum:"group,always" help:"How acked records get onto the disk: group (one fsync for all who wait) or always (the store's own)."`
 	NATSListen string `name:"nats-listen" placeholder:"HOST:PORT" help:"Also take NATS clients there; off by default."`
 	NATSURL    string `name:"nats-url" placeholder:"URL" help:"Keep the log in this NATS cluster in place of the data directory."`
@@ -89,6 +90,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 	s.models, err = projections.Open(ctx, projections.Config{
 		Path:       filepath.Join(s.cfg.Data, modelsName),
 		Log:        s.log,
+		Sync:       s.cfg.SyncModels,
 		Deliver:    func(batch []projections.Applied) { s.gateway.Deliver(batch) }, // not called before Run
 		Logger:     s.logger,
 		Registerer: metrics,
