@@ -15,6 +15,7 @@ func (s *Server) sweep(ctx context.Context) {
 	tick := time.NewTicker(s.cfg.tick())
 	defer tick.Stop()
 	var open []*session
+	var tide tide
 	for {
 		select {
 		case <-ctx.Done():
@@ -23,6 +24,9 @@ func (s *Server) sweep(ctx context.Context) {
 			open = s.hub.all(open[:0])
 			for _, session := range open {
 				session.lookAt(now)
+			}
+			if tide.passed(len(open), now) {
+				trim()
 			}
 			clear(open)
 			s.endGrace(schema.TimeOf(now))

@@ -67,12 +67,13 @@ func (c *idleCmd) Run(a *app) (err error) {
 }
 
 // settled returns the server's resident memory once it has stopped moving: less
-// than 1 % in each quarter of a second, a second long; or after a minute as it is.
+// than 1 % in each quarter of a second, five seconds long (a server gives memory
+// back some seconds after a wave of connections); or after a minute as it is.
 func (t *target) settled(ctx context.Context) (float64, error) {
 	last, err := t.metric(ctx, residentMemory)
 	tick := time.NewTicker(time.Second / 4)
 	defer tick.Stop()
-	for calm, ticks := 0, 0; err == nil && calm < 4 && ticks < 4*60; ticks++ {
+	for calm, ticks := 0, 0; err == nil && calm < 4*5 && ticks < 4*60; ticks++ {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
