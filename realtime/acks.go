@@ -148,7 +148,32 @@ func (w *waitingAck) failed(err error) {
 // landed notes that one fact less is in flight. The last one of a draining socket
 // closes it.
 func (s *session) landed() {
-	if s.inFlight.Add(-1) == 0 && s.draining.Load() {
+	if s.inFlight.Add(-1) > 0 {
+		return
+	}
+	if waiting := s.waiting.Swap(nil); waiting != nil {
+		close(*waiting)
+	}
+	if s.draining.Load() {
 		s.closeAfter(schema.CloseShuttingDown, comeBackAfter())
+	}
+}
+
+// waitForFacts returns when none of the socket's facts is in flight, or the
+// server ends. Only the goroutine that carries out the socket's commands calls
+// it, so that none is added meanwhile.
+func (s *session) waitForFacts() {
+	if s.inFlight.Load() == 0 {
+		return
+	}
+	waiting := make(chan struct{})
+	s.waiting.Store(&waiting)
+	if s.inFlight.Load() == 0 { // it landed before it could see waiting
+		s.waiting.Store(nil)
+		return
+	}
+	select {
+	case <-waiting:
+	case <-s.server.ctx.Done():
 	}
 }

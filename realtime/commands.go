@@ -222,8 +222,11 @@ func (s *session) carryOut(c *call, event *schema.Event, data any) {
 	}
 }
 
-// ask answers a query. The answer is encoded after the view is closed.
+// ask answers a query, after the socket's own facts that were sent before it: a
+// client that does not wait for its acks reads its writes too. The answer is
+// encoded after the view is closed.
 func (s *session) ask(c *call, data any, query func(*session, *projections.View, any) (any, error)) {
+	s.waitForFacts()
 	var answer any
 	err := s.server.cfg.Models.View(func(v *projections.View) (err error) {
 		answer, err = query(s, v, data)

@@ -22,12 +22,13 @@ type session struct {
 	in     frameReader // run's
 	out    sendQueue
 
-	identity atomic.Pointer[Identity] // nil until the token is verified
-	inFlight atomic.Int32             // facts that wait for their ack
-	draining atomic.Bool              // takes no new facts, and closes when inFlight is 0
-	joined   atomic.Bool              // socket:connect is done; set with handling held
-	pong     atomic.Int64             // Unix ms of the last pong
-	code     atomic.Uint32            // roomlog's close code, 0: the server did not close it
+	identity atomic.Pointer[Identity]      // nil until the token is verified
+	inFlight atomic.Int32                  // facts that wait for their ack
+	waiting  atomic.Pointer[chan struct{}] // closed when inFlight is 0; nil while nobody waits
+	draining atomic.Bool                   // takes no new facts, and closes when inFlight is 0
+	joined   atomic.Bool                   // socket:connect is done; set with handling held
+	pong     atomic.Int64                  // Unix ms of the last pong
+	code     atomic.Uint32                 // roomlog's close code, 0: the server did not close it
 
 	handling sync.Mutex // held while a command is carried out
 	rate     bucket     // guarded by handling

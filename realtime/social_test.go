@@ -147,6 +147,34 @@ func TestAckMeansThatTheNextReadSeesIt(t *testing.T) {
 	}
 }
 
+// A query sees the facts that the same socket sent before it, acked or not, and
+// is answered after them.
+func TestAQueryFollowsTheFactsBeforeIt(t *testing.T) {
+	g := openGateway(t, nil)
+	alice := g.connect(t, "alice")
+	const rounds = 20
+	answers := make(chan schema.Frame, 2*rounds)
+	for range rounds {
+		for _, err := range []error{
+			alice.Send("post:create", schema.PostCreate{Content: "a"}, "", func(f schema.Frame) { answers <- f }),
+			alice.Send("user:posts", schema.UserPage{UserID: "alice", Page: schema.Page{Limit: 100}}, "", func(f schema.Frame) { answers <- f }),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for n := range rounds {
+		created, listed := <-answers, <-answers
+		if created.Seq == 0 || listed.Error != nil {
+			t.Fatalf("round %d was answered %+v and %+v", n, created, listed)
+		}
+		if posts := as[schema.Items[schema.FeedItem]](t, listed); len(posts.Items) != n+1 {
+			t.Fatalf("after %d posts the query saw %d", n+1, len(posts.Items))
+		}
+	}
+}
+
 func TestFactsOfOneSocketAreAckedInOrder(t *testing.T) {
 	g := openGateway(t, nil)
 	alice, bob := g.connect(t, "alice"), g.connect(t, "bob")
