@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,58 +9,49 @@ import (
 	"testing"
 )
 
-const firstSession = "../../testdata/sessions/first-session.txt"
+const readme = "../../README.md"
 
-// The first session, which README.md shows, is what a person sees who pastes it
-// with a new server running.
+// The first session, the block of README.md behind that heading, is what a person
+// sees who pastes it with a new server running: commands, and as comments what
+// they print.
 func TestFirstSession(t *testing.T) {
 	s := serve(t, t.TempDir())
-	text, err := os.ReadFile(firstSession)
+	whole, err := os.ReadFile(readme)
 	if err != nil {
 		t.Fatal(err)
 	}
+	parts := strings.SplitAfterN(string(whole), "\n## A first session\n", 2)
+	parts = append(parts[:1], strings.SplitAfterN(parts[len(parts)-1], "```sh\n", 2)...)
+	text, after, found := strings.Cut(parts[len(parts)-1], "```")
+	if len(parts) != 3 || !found {
+		t.Fatal("README.md has no first session")
+	}
 	var got strings.Builder
-	for _, command := range consoleCommands(string(text)) {
-		shell := exec.Command("bash", "-c", command)
+	for _, line := range lines(text) {
+		if strings.HasPrefix(line, "# ") {
+			continue
+		}
+		got.WriteString(line + "\n")
+		shell := exec.Command("bash", "-c", line)
 		shell.Dir = t.TempDir()
 		shell.Env = append(os.Environ(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"), "ROOMLOG_SERVER="+s.url, "ROOMLOG_DATA="+s.dir)
-		var out bytes.Buffer
-		shell.Stdout, shell.Stderr = &out, &out
-		if err := shell.Run(); err != nil {
-			t.Fatalf("%s\n%v\n%s", command, err, out.String())
+		out, err := shell.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s\n%v\n%s", line, err, out)
 		}
-		fmt.Fprintf(&got, "$ %s\n%s", command, out.String())
+		for _, printed := range lines(string(out)) {
+			got.WriteString("# " + printed + "\n")
+		}
 	}
 	if *update {
-		if err := os.WriteFile(firstSession, []byte(got.String()), 0o644); err != nil {
+		if err := os.WriteFile(readme, []byte(parts[0]+parts[1]+got.String()+"```"+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if a, b := settle(got.String()), settle(string(text)); a != b {
+	if a, b := settle(got.String()), settle(text); a != b {
 		t.Errorf("got\n%s\nand not\n%s", a, b)
 	}
-}
-
-// consoleCommands returns the commands of a console transcript: the lines after
-// "$ ", with the rest of a here-document up to its end, a line with a full stop.
-func consoleCommands(text string) (commands []string) {
-	var open *string
-	for _, line := range lines(text) {
-		switch command, is := strings.CutPrefix(line, "$ "); {
-		case open != nil:
-			*open += "\n" + line
-			if line == "." {
-				open = nil
-			}
-		case is:
-			commands = append(commands, command)
-			if strings.HasSuffix(command, "<<.") {
-				open = &commands[len(commands)-1]
-			}
-		}
-	}
-	return commands
 }
 
 var digest = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
