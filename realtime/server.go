@@ -40,7 +40,7 @@ type Server struct {
 	slots      atomic.Int64 // connections, with those in the handshake
 	handshakes atomic.Int64 // TCP connections that have not been upgraded
 	draining   atomic.Bool
-	caughtUp   atomic.Bool // the read models have been at the log's end once
+	backlog    uint64 // the log's end when the server was made; see catchingUp
 
 	ctx        context.Context // ends when the sockets are gone
 	cancel     context.CancelFunc
@@ -64,7 +64,7 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, hub: newHub(), presence: newPresence()}
+	s := &Server{cfg: cfg, log: cfg.Logger, hub: newHub(), presence: newPresence(), backlog: cfg.Log.Durable()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -168,14 +168,16 @@ func (s *Server) unready() string {
 		return "the read models take no records"
 	}
 	behind := int64(s.cfg.Log.Durable()) - int64(s.cfg.Models.Applied())
-	if behind <= 0 {
-		s.caughtUp.Store(true)
-	}
-	if behind > readyLag || behind > 0 && !s.caughtUp.Load() {
+	if behind > readyLag || s.catchingUp() {
 		return fmt.Sprintf("catching up: the read models are %d records behind", behind)
 	}
 	return ""
 }
+
+// catchingUp reports whether the read models have yet to reach what the log held
+// when the server was made. Until then they are no answer to anyone: acked facts
+// are missing from them, and commands that build on those would be refused.
+func (s *Server) catchingUp() bool { return s.cfg.Models.Applied() < s.backlog }
 
 // onConnState bounds the TCP connections that have not been upgraded: those who
 // open many and send their headers slowly get no further than this.

@@ -24,6 +24,10 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.refuseBusy(w, r, "draining", "the server is shutting down")
 		return
 	}
+	if s.catchingUp() {
+		s.refuseBusy(w, r, "catching-up", "the server is starting: its read models are not up to date yet")
+		return
+	}
 	for _, name := range []string{"Authorization", "Origin", "Sec-Websocket-Key", "Sec-Websocket-Version"} {
 		// A proxy before us may have gone by the other one.
 		if len(r.Header[name]) > 1 {
