@@ -215,15 +215,17 @@ func (b *rebuild) takeOver(ctx context.Context) (old *bolt.DB, err error) {
 }
 
 // replaceFile renames path.new to path and keeps what was there as path.old. At
-// every moment path is one of the two.
+// every moment path is one of the two. Nothing is there when someone deleted the
+// file that is open: a rebuild is how they get one again.
 func replaceFile(path string) error {
 	if err := removeAll(path + suffixOldNew); err != nil {
 		return err
 	}
-	if err := os.Link(path, path+suffixOldNew); err != nil {
-		return err
+	err := os.Link(path, path+suffixOldNew)
+	if err == nil {
+		err = os.Rename(path+suffixOldNew, path+suffixOld)
 	}
-	if err := os.Rename(path+suffixOldNew, path+suffixOld); err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	if err := os.Rename(path+suffixNew, path); err != nil {

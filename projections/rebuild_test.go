@@ -196,6 +196,24 @@ func TestRebuildGivenUp(t *testing.T) {
 	w.rebuild()
 }
 
+// Someone deletes the file of a server that runs: a rebuild puts it back.
+func TestRebuildOfADeletedFile(t *testing.T) {
+	w := newWorld(t)
+	w.run()
+	w.append(traffic(100, 10)...)
+	w.outcome(w.log.Durable())
+	before := w.digest()
+	if err := os.Remove(w.path()); err != nil {
+		t.Fatal(err)
+	}
+	w.rebuild()
+	w.close()
+	w.open()
+	if again := w.digest(); again.Total != before.Total || w.models.Applied() != before.Seq {
+		t.Errorf("after a restart %v, want %v", again, before)
+	}
+}
+
 // What Check says is what then happens, for every fact of random histories.
 func TestCheckAgreesWithTheLog(t *testing.T) {
 	w := newWorld(t)
