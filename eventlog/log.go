@@ -190,7 +190,7 @@ func (l *Log) open(ctx context.Context) error {
 	l.last.Store(state.LastSeq)
 	l.tail = newTail(state.LastSeq)
 	if missing := state.LastSeq - min(state.LastSeq, l.first-1) - state.Msgs; missing > 0 {
-		l.log.Warn("the log has gaps: records were lost to damage or power loss before they were acked; run roomlog verify",
+		l.log.Warn("the log has gaps: records were lost to damage, or to power loss before they were acked",
 			"missing", missing, "first", l.first, "last", state.LastSeq)
 	}
 	l.metrics, err = newMetrics(l.cfg.Registerer, l)
