@@ -41,7 +41,8 @@ type reader struct {
 	requests  uint64 // sent so far
 	consumer  string
 	open      bool   // a request is under way
-	left      int    // messages that it may still bring
+	asked     int    // messages that it may bring
+	left      int    // of these, messages that it may still bring
 	delivered uint64 // consumer's count of messages, to notice a lost one
 	held      []Record
 }
@@ -140,7 +141,7 @@ func (r *reader) receiveOne(ctx context.Context) (Record, error) {
 		return Record{}, fmt.Errorf("%w: %w", errStalled, err)
 	}
 	if status := m.status(); status != "" {
-		if strings.Contains(status, "Consumer") {
+		if !r.endsRequest(status) {
 			return Record{}, fmt.Errorf("%w: %s", errStalled, status)
 		}
 		r.open = false
@@ -158,6 +159,21 @@ func (r *reader) receiveOne(ctx context.Context) (Record, error) {
 		r.open = false
 	}
 	return m.record(p.seq), nil
+}
+
+// endsRequest tells the words of the server that end a request in good order from
+// those that say nothing of the stream: that the consumer is gone, its server shuts
+// down, nobody listens. Taken for the stream's end, these would hide what follows.
+func (r *reader) endsRequest(status string) bool {
+	switch code, why, _ := strings.Cut(status, " "); code {
+	case "404": // the stream has no more
+		return true
+	case "408": // nothing came within its time
+		return r.live
+	case "409": // it has brought as many bytes as it may
+		return r.left < r.asked && strings.HasPrefix(why, "Message Size Exceeds MaxBytes")
+	}
+	return false
 }
 
 // start makes the consumer.
@@ -203,7 +219,7 @@ func (r *reader) request(to uint64) error {
 		return err
 	}
 	r.requests++
-	r.open, r.left = true, request.Batch
+	r.open, r.asked, r.left = true, request.Batch, request.Batch
 	if err := r.feed.request(r.pull, r.answer(), body); err != nil {
 		return fmt.Errorf("%w: %w", errStalled, err)
 	}
