@@ -98,10 +98,14 @@ func (l *Log) commit(group []*entry) {
 		}
 		return
 	}
-	if err := l.pub.publish(group); err != nil && l.server != nil {
-		// The embedded server answers within microseconds or, after a write error,
-		// never again until it is restarted.
-		l.fail(fmt.Errorf("%w: it has most likely met a write error; free the disk or replace it, then start again: %w", ErrLost, err))
+	if err := l.pub.publish(group); err != nil {
+		if l.server != nil {
+			// The embedded server answers within microseconds or, after a write error,
+			// never again until it is restarted.
+			l.fail(fmt.Errorf("%w: it has most likely met a write error; free the disk or replace it, then start again: %w", ErrLost, err))
+		} else {
+			l.log.Warn("records were not acked by NATS", "error", err)
+		}
 	}
 	l.makeDurable(group)
 	for _, e := range group {
