@@ -1,7 +1,6 @@
 package eventlog
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,7 +10,7 @@ import (
 // metrics are the log's figures for Prometheus. The zero value records nothing.
 type metrics struct {
 	registerer prometheus.Registerer
-	collectors []prometheus.Collector
+	collectors []prometheus.Collector // those that are registered
 	records    prometheus.Histogram
 	commits    prometheus.Histogram
 	fsyncs     prometheus.Histogram
@@ -39,7 +38,7 @@ func newMetrics(registerer prometheus.Registerer, l *Log) (metrics, error) {
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 14),
 		}),
 	}
-	m.collectors = []prometheus.Collector{
+	for _, c := range []prometheus.Collector{
 		m.records, m.commits, m.fsyncs,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "roomlog_log_durable_seq",
@@ -58,14 +57,12 @@ func newMetrics(registerer prometheus.Registerer, l *Log) (metrics, error) {
 			}
 			return 0
 		}),
-	}
-	var errs []error
-	for _, c := range m.collectors {
-		errs = append(errs, registerer.Register(c))
-	}
-	if err := errors.Join(errs...); err != nil {
-		m.unregister()
-		return metrics{}, fmt.Errorf("registering the log's metrics: %w", err)
+	} {
+		if err := registerer.Register(c); err != nil {
+			m.unregister()
+			return metrics{}, fmt.Errorf("registering the log's metrics: %w", err)
+		}
+		m.collectors = append(m.collectors, c)
 	}
 	return m, nil
 }
