@@ -23,7 +23,7 @@ type FsyncMode string
 // The fsync modes.
 const (
 	FsyncGroup  FsyncMode = "group"  // one fsync of the block files for all who wait
-	FsyncAlways FsyncMode = "always" // the server's own SyncAlways, with atomic batches
+	FsyncAlways FsyncMode = "always" // the server's own SyncAlways, with atomic batches; and the block files besides
 )
 
 // Config says where the log is and how it is kept. Dir alone is enough.
@@ -83,7 +83,7 @@ type Log struct {
 
 	lock   *os.File   // LOCK, nil with URL
 	server *embedded  // nil with URL
-	blocks *blockSync // nil when the server itself syncs
+	blocks *blockSync // nil when the server alone syncs: with URL, or when its files are not as expected
 	nc     *nats.Conn // reads, signals and the API; the publisher has its own
 	js     jetstream.JetStream
 	pub    *publisher
