@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -44,20 +45,34 @@ func ReadSecretFile(path string) ([]byte, error) {
 }
 
 // NewSecretFile makes a file, readable by its owner only, with a random secret
-// and returns the secret. It fails when the file exists.
+// and returns the secret. It fails when the file exists. The file appears whole
+// and durable or not at all: a server that lost its power at this moment must
+// find the secret that it signed tokens with, or none.
 func NewSecretFile(path string) ([]byte, error) {
 	random := make([]byte, 48)
 	rand.Read(random) // never fails: crypto/rand ends the process instead
 	secret := []byte(base64.RawURLEncoding.EncodeToString(random))
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // 0600
 	if err != nil {
 		return nil, fmt.Errorf("making a secret file: %w", err)
 	}
+	defer os.Remove(f.Name())
 	_, err = f.Write(append(secret, '\n'))
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, errors.Join(fmt.Errorf("writing the secret file %s: %w", path, err), os.Remove(path))
+		return nil, fmt.Errorf("writing the secret file %s: %w", path, err)
 	}
-	return secret, nil
+	if err := os.Link(f.Name(), path); err != nil { // unlike a rename, replaces nothing
+		return nil, fmt.Errorf("making a secret file: %w", err)
+	}
+	return secret, syncFolder(filepath.Dir(path))
+}
+
+func syncFolder(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func checkSecret(secret []byte) error {

@@ -129,8 +129,13 @@ func (s *Server) openAuth(ctx context.Context) (*realtime.Auth, error) {
 	secretFile := s.cfg.AuthSecretFile
 	if !s.cfg.authConfigured() {
 		secretFile = filepath.Join(s.cfg.Data, secretName)
-		if _, err := realtime.NewSecretFile(secretFile); err != nil && !errors.Is(err, fs.ErrExist) {
+		secret, err := realtime.NewSecretFile(secretFile)
+		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
+		}
+		if err == nil && s.cfg.onSync != nil {
+			s.cfg.onSync(secretFile, int64(len(secret)+1)) // and the newline
+			s.cfg.onSync(secretFile, -1)
 		}
 	}
 	return realtime.NewAuth(ctx, realtime.AuthConfig{
@@ -174,8 +179,8 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		}
 	})
 	err := s.gateway.Serve(serving, s.listener)
-	if err == nil && ctx.Err() == nil {
-		err = context.Cause(serving)
+	if ctx.Err() == nil {
+		err = errors.Join(context.Cause(serving), err) // what began it first, then what came of it
 	}
 	stopServing(nil)
 	stopApplying()
