@@ -12,7 +12,8 @@
 //     no clock, no randomness, no map order and no batch boundary reaches a
 //     bucket or a push. Digest makes that comparable.
 //   - One transaction a batch, with the checkpoint in it. Applied advances, and
-//     Deliver is called, only after that transaction is on disk.
+//     Deliver is called, only after that transaction. It survives the end of the
+//     process; after a power loss the file is made anew (dirty.go says why).
 //   - A projector that fails on a record leaves no trace of it in its bucket. The
 //     record is parked and the others carry on.
 //   - A projector reads and writes only its own top-level bucket. Queries may

@@ -28,7 +28,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		batchSize: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "roomlog_projections_batch_records", Help: "Records in one transaction.", Buckets: prometheus.ExponentialBuckets(1, 4, 7)}),
 		batchTime: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "roomlog_projections_batch_seconds", Help: "Time of one transaction, fsync included.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 12)}),
+			Name: "roomlog_projections_batch_seconds", Help: "Time of one transaction.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 12)}),
 	}
 	for i, c := range m.collectors() {
 		if reg == nil {

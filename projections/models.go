@@ -23,7 +23,7 @@ type Config struct {
 	Log  *eventlog.Log // outlives the Models
 	// Deliver is told, batch by batch and in the log's order, what became of the
 	// records that followed those the log held at Open. It is called by Run, after
-	// the batch is on disk, and holds Run up until it returns. nil: nobody is told.
+	// the batch is in the file, and holds Run up until it returns. nil: nobody is told.
 	Deliver    func([]Applied)
 	MaxBatch   int                   // records a transaction, default 1024
 	Sync       bool                  // sync every batch: slower, but a power loss needs no rebuild
@@ -31,8 +31,9 @@ type Config struct {
 	Registerer prometheus.Registerer // nil: no metrics
 }
 
-// DefaultMaxBatch keeps a batch within some 20 ms of work, and so the latency of
-// who waits for it, while one pair of fsyncs is still shared by many.
+// DefaultMaxBatch keeps a batch within some 40 ms of work (measured), and so the
+// latency of who waits for it, while the pages that its records share are still
+// written once.
 const DefaultMaxBatch = 1024
 
 // ErrClosed means that the read models were closed.
