@@ -140,6 +140,10 @@ func user(name, password string) string {
 	return fmt.Sprintf("{user: %q, password: %q}", name, password)
 }
 
+// minPassword tells a password file from what a power loss may leave of one: made
+// ones have 26 characters.
+const minPassword = 16
+
 // userPassword reads a user's password from its file in the data directory,
 // making it the first time.
 func userPassword(dir, name string) (string, error) {
@@ -153,8 +157,8 @@ func userPassword(dir, name string) (string, error) {
 		return "", fmt.Errorf("the password of NATS user %s: %w", name, err)
 	}
 	password := strings.TrimSpace(string(b))
-	if password == "" {
-		return "", fmt.Errorf("the password file %s is empty: delete it and a new one is made", file)
+	if len(password) < minPassword {
+		return "", fmt.Errorf("the password file %s has less than %d characters: delete it and a new one is made", file, minPassword)
 	}
 	return password, nil
 }
