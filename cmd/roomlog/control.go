@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"roomlog/projections"
@@ -33,9 +34,10 @@ const (
 
 // control serves the control socket of a running server.
 type control struct {
-	server *http.Server
-	path   string
-	done   chan struct{} // closed when the server's goroutine has ended
+	server  http.Server
+	path    string
+	end     context.CancelFunc // of every request's context
+	running sync.WaitGroup     // the server's goroutine and those of its connections
 }
 
 func startControl(s *Server, dir string) (*control, error) {
@@ -52,22 +54,36 @@ func startControl(s *Server, dir string) (*control, error) {
 	mux.HandleFunc("GET /status", s.serveStatus)
 	mux.HandleFunc("GET /replay", s.serveReplay)
 	mux.HandleFunc("POST /rebuild", s.serveRebuild)
-	c := &control{
-		server: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second},
-		path:   path,
-		done:   make(chan struct{}),
+	requests, end := context.WithCancel(context.Background())
+	c := &control{path: path, end: end}
+	c.server = http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return requests },
+		ConnState:         c.onConnState,
 	}
-	go func() {
-		defer close(c.done)
-		c.server.Serve(listener) // always ErrServerClosed: close is the only way out
-	}()
+	// Serve returns ErrServerClosed: close is the only way out.
+	c.running.Go(func() { c.server.Serve(listener) })
 	return c, nil
 }
 
-// close ends every stream that is under way.
+// onConnState counts connections. A new one is told of by Serve itself, a closed one
+// once its request has been carried out to the end.
+func (c *control) onConnState(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		c.running.Add(1)
+	case http.StateClosed:
+		c.running.Done()
+	}
+}
+
+// close ends every request that is under way and returns when all have ended: what
+// they read from is closed next.
 func (c *control) close() {
+	c.end()
 	c.server.Close()
-	<-c.done
+	c.running.Wait()
 	os.Remove(c.path)
 }
 
