@@ -96,16 +96,8 @@ func (s source) openOffline(ctx context.Context, logger *slog.Logger) (*offline,
 // applying until close.
 func (o *offline) catchUp(ctx context.Context) error {
 	ctx, o.stop = context.WithCancel(ctx)
-	failed := make(chan error, 1)
-	o.applying.Go(func() { failed <- o.models.Run(ctx) })
-	caughtUp := make(chan error, 1)
-	o.applying.Go(func() { caughtUp <- o.models.WaitApplied(ctx, o.log.Durable()) })
-	select {
-	case err := <-caughtUp:
-		return err
-	case err := <-failed:
-		return fmt.Errorf("the read models stopped: %w", err)
-	}
+	o.applying.Go(func() { o.models.Run(ctx) }) // WaitApplied says why it ended
+	return o.models.WaitApplied(ctx, o.log.Durable())
 }
 
 func (o *offline) auditor() replay.Auditor { return replay.Auditor{Log: o.log, Models: o.models} }
