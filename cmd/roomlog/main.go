@@ -56,7 +56,6 @@ func run(ctx context.Context, args []string, in io.Reader, out, stderr io.Writer
 	parser, err := kong.New(&cli{},
 		kong.Name("roomlog"),
 		kong.Description("A realtime social backend: every event a record in a log, a read model and a push."),
-		kong.UsageOnError(),
 		kong.DefaultEnvars("ROOMLOG"),
 		kong.Resolvers(&configFile{}),
 		kong.Vars{"server": defaultServer},
