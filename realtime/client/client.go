@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -214,7 +215,7 @@ func (c *Client) send(event string, data any, key string, ack func(schema.Frame)
 	}
 	if err != nil {
 		c.forget(id)
-		return 0, fmt.Errorf("sending %s: %w", event, err)
+		return 0, fmt.Errorf("sending %s: %w", event, cmp.Or(c.Err(), err))
 	}
 	return id, nil
 }

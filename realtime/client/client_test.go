@@ -296,6 +296,29 @@ func TestCloseCodes(t *testing.T) {
 	}
 }
 
+// Whoever sends at the moment of the end hears why it ended, not what became of
+// the connection.
+func TestSendAtTheEndSaysWhy(t *testing.T) {
+	s := serve(t, func(p *peer) {
+		p.command()
+		p.close(4013, "too many events")
+		for ok := true; ok; {
+			_, ok = p.next()
+		}
+	})
+	for range 50 {
+		c := dial(t, s, client.Options{})
+		var err error
+		for err == nil {
+			err = c.Send("socket:ping", nil, "", nil)
+		}
+		var e *client.CloseError
+		if !errors.As(err, &e) || e.Code != 4013 {
+			t.Fatalf("Send: %v", err)
+		}
+	}
+}
+
 func TestConnectionLost(t *testing.T) {
 	s := serve(t, func(p *peer) { p.command() })
 	c := dial(t, s, client.Options{})

@@ -37,8 +37,6 @@ type reader struct {
 // run reads until the connection ends, and records why.
 func (c *Client) run() {
 	err := c.readFrames()
-	c.conn.Close()
-
 	var closed *CloseError
 	if !errors.As(err, &closed) {
 		closed = &CloseError{Code: schema.CloseCode(ws.StatusAbnormalClosure), Err: err}
@@ -50,6 +48,7 @@ func (c *Client) run() {
 		c.err = closed
 	}
 	c.mu.Unlock()
+	c.conn.Close() // after it is known why: a write that this breaks can say so
 	close(c.done)
 }
 
