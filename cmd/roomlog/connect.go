@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"roomlog/realtime"
 	"roomlog/realtime/client"
@@ -34,11 +35,15 @@ func (c *connectCmd) Help() string {
 
 Acks, errors and pushes are printed as they arrive. At end of input it waits for
 the acks of what it sent and leaves. A command that the server refuses does not
-change the exit code; a lost connection does.`
+change the exit code; a lost connection does, and a line that is no command.`
 }
 
 // maxLine is longer than any frame a server takes.
 const maxLine = 1 << 20
+
+// maxUnacked is how many commands may wait for their acks, fewer than a server
+// refuses: a long input is sent as fast as it is answered.
+const maxUnacked = 32
 
 // terminal is one interactive session.
 type terminal struct {
@@ -48,7 +53,7 @@ type terminal struct {
 	mu      sync.Mutex // guards out and waiting
 	out     io.Writer
 	waiting int
-	acked   chan struct{} // gets a value when waiting falls to 0
+	acked   chan struct{} // has room for one: waiting fell
 }
 
 // Run connects and passes lines on until the input or the connection ends.
@@ -65,17 +70,32 @@ func (c *connectCmd) Run(a *app) error {
 	lines := make(chan string)
 	read := make(chan error, 1)
 	go func() { read <- readLines(a.in, lines) }() // a read that is under way at the end dies with the process
+	wrong := 0                                     // lines
 	for {
+		next := lines
+		if t.unacked() >= maxUnacked {
+			next = nil
+		}
 		select {
-		case line := <-lines:
-			if err := t.send(conn, line); err != nil {
+		case <-t.acked:
+		case line := <-next:
+			err := t.send(conn, line)
+			if errors.Is(err, errNoCommand) {
+				wrong++
+				fmt.Fprintln(a.err, "roomlog:", err)
+			} else if err != nil {
 				return err
 			}
 		case err := <-read:
-			if err != nil {
-				return fmt.Errorf("cannot read the input: %w", err)
+			if errors.Is(err, bufio.ErrTooLong) {
+				err = fmt.Errorf("a line has more than %d bytes, which no server takes", maxLine)
 			}
-			return t.waitForAcks(a, conn)
+			if err != nil {
+				err = fmt.Errorf("cannot read the input: %w", err)
+			} else if wrong > 0 {
+				err = usagef("%d of the lines were no commands", wrong)
+			}
+			return errors.Join(t.waitForAcks(a, conn), err)
 		case <-conn.Done():
 			return t.lost(conn)
 		case <-a.ctx.Done():
@@ -101,8 +121,10 @@ func readLines(in io.Reader, lines chan<- string) error {
 	return scanner.Err()
 }
 
-// send passes one line on. A line that is no command is a message to the person,
-// not the end of the session.
+var errNoCommand = errors.New(`is not EVENT JSON, such as post:create {"content":"hello"}`)
+
+// send passes one line on. errNoCommand is a message to the person, not the end of
+// the session.
 func (t *terminal) send(conn *client.Client, line string) error {
 	line = strings.TrimSpace(line)
 	if line == "" || strings.HasPrefix(line, "#") {
@@ -110,8 +132,8 @@ func (t *terminal) send(conn *client.Client, line string) error {
 	}
 	event, text, _ := strings.Cut(line, " ")
 	text = strings.TrimSpace(text)
-	if text != "" && !json.Valid([]byte(text)) {
-		return usagef("%q is not EVENT JSON, such as post:create {\"content\":\"hello\"}", line)
+	if !utf8.ValidString(line) || text != "" && !json.Valid([]byte(text)) {
+		return fmt.Errorf("%.200q %w", line, errNoCommand)
 	}
 	var data any
 	if text != "" {
@@ -123,21 +145,23 @@ func (t *terminal) send(conn *client.Client, line string) error {
 	return conn.Send(event, data, "", func(schema.Frame) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if t.waiting--; t.waiting == 0 {
-			select {
-			case t.acked <- struct{}{}:
-			default:
-			}
+		t.waiting--
+		select {
+		case t.acked <- struct{}{}:
+		default:
 		}
 	})
 }
 
+func (t *terminal) unacked() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.waiting
+}
+
 func (t *terminal) waitForAcks(a *app, conn *client.Client) error {
 	for {
-		t.mu.Lock()
-		waiting := t.waiting
-		t.mu.Unlock()
-		if waiting == 0 {
+		if t.unacked() == 0 {
 			return conn.Err()
 		}
 		select {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
@@ -86,12 +87,29 @@ func TestConnectForPeople(t *testing.T) {
 	}
 }
 
-// A line that is no command is answered with how to write one.
+// A line that is no command is answered with how to write one, and the next one
+// is sent all the same.
 func TestConnectBadLine(t *testing.T) {
 	s := serve(t, t.TempDir())
-	r := roomlogWith(t, nil, "post:create hello\n", "connect", "--as", "alice", "--json", "--server", s.url, "--data", s.dir)
-	if r.code != 2 || !strings.Contains(r.stderr, `"post:create hello" is not EVENT JSON`) {
+	in := "post:create hello\npost:create {\"content\":\"\xff\"}\npost:create {\"content\":\"hello\"}\n"
+	r := roomlogWith(t, nil, in, "connect", "--as", "alice", "--json", "--server", s.url, "--data", s.dir)
+	if r.code != 2 || !strings.Contains(r.stderr, `"post:create hello" is not EVENT JSON`) || !strings.Contains(r.stderr, "2 of the lines") {
 		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.stderr)
+	}
+	if !strings.Contains(r.out, `"seq":1,`) {
+		t.Errorf("the good line was not acked:\n%s", r.out)
+	}
+}
+
+// A pipe with more commands than a server lets wait for their acks has each of
+// them carried out.
+func TestConnectLongInput(t *testing.T) {
+	const posts = 500
+	s := serve(t, t.TempDir(), "--rate-events", "0")
+	r := roomlogWith(t, nil, strings.Repeat("post:create {\"content\":\"again\"}\n", posts),
+		"connect", "--as", "alice", "--json", "--server", s.url, "--data", s.dir)
+	if r.code != 0 || strings.Count(r.out, `"ok":true,"seq":`) != posts {
+		t.Errorf("exit code %d, %d of %d acked\n%s", r.code, strings.Count(r.out, `"ok":true,"seq":`), posts, r.stderr)
 	}
 }
 
@@ -112,12 +130,14 @@ func TestConnectLosesTheServer(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	hello := make([]byte, 1)
-	if _, err := io.ReadFull(out, hello); err != nil {
-		t.Fatal(err)
+	said := bufio.NewReader(out)
+	for range 2 { // the hello, and the ack of socket:connect
+		if _, err := said.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s.kill()
-	io.Copy(io.Discard, out)
+	io.Copy(io.Discard, said)
 	in.Close()
 	cmd.Wait()
 	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(stderr.String(), "lost") {
