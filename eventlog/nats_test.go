@@ -425,3 +425,18 @@ func TestAudit(t *testing.T) {
 		t.Errorf("ADMIN holds %v", events)
 	}
 }
+
+// What a power loss left of a password file is not taken for a password.
+func TestAPasswordFileCutShort(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "nats.auditor.password"), []byte("AB"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(t.Context(), Config{Dir: dir, NATSListen: "127.0.0.1:0"})
+	if err == nil {
+		l.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "nats.auditor.password has less than 16 characters: delete it") {
+		t.Errorf("opened with %v", err)
+	}
+}
