@@ -9,7 +9,7 @@ import (
 // evenly. The zero bucket is full.
 type bucket struct {
 	spent   float64 // events taken and not given back yet
-	at      int64   // Unix ms of the last look
+	at      int64   // Unix ms of the last look; a clock that is set back gives nothing and takes nothing
 	refused int     // events refused, less those allowed since
 }
 
@@ -20,7 +20,7 @@ func (b *bucket) take(now time.Time, events int, window time.Duration) (wait tim
 	}
 	ms := now.UnixMilli()
 	perMs := float64(events) / float64(window.Milliseconds())
-	b.spent = max(0, b.spent-float64(ms-b.at)*perMs)
+	b.spent = max(0, b.spent-float64(max(0, ms-b.at))*perMs)
 	b.at = ms
 	// Fractions of an event that only rounding made are no reason to refuse.
 	if over := b.spent + 1 - float64(events); over > 1e-9 {

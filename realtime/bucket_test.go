@@ -1,0 +1,32 @@
+package realtime
+
+import (
+	"testing"
+	"time"
+)
+
+// A bucket gives what a window allows, and then one event each time a place is
+// free. A clock that is set back costs nobody anything and gives nobody anything.
+func TestBucket(t *testing.T) {
+	const events, window = 10, time.Minute
+	start := time.UnixMilli(1_700_000_000_000)
+	for _, back := range []time.Duration{0, time.Millisecond, time.Hour, 24 * 365 * time.Hour} {
+		var b bucket
+		for i := range events {
+			if wait := b.take(start, events, window); wait != 0 {
+				t.Fatalf("event %d of %d has to wait %v", i, events, wait)
+			}
+		}
+		now := start.Add(-back)
+		if wait := b.take(now, events, window); wait != window/events {
+			t.Errorf("set back by %v it has to wait %v, want %v", back, wait, window/events)
+		}
+		now = now.Add(window / events)
+		if wait := b.take(now, events, window); wait != 0 {
+			t.Errorf("set back by %v: after the wait it has to wait %v more", back, wait)
+		}
+		if b.take(now, events, window) == 0 {
+			t.Errorf("set back by %v it gave one event too many", back)
+		}
+	}
+}
