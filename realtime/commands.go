@@ -249,8 +249,8 @@ func (s *session) submit(c *call, event *schema.Event, data any, complete func(*
 	server := s.server
 	inFlight := s.inFlight.Add(1)
 	if inFlight > int32(server.cfg.MaxFactsInFlight) {
-		s.inFlight.Add(-1)
 		c.fail(schema.NewError(schema.TooManyInFlight, ""))
+		s.landed() // the others may have landed meanwhile, and left it to this one to say so
 		return
 	}
 	if s.draining.Load() {
