@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -137,11 +138,16 @@ func (w *waitingAck) settle(r *eventlog.Record, o *projections.Outcome) {
 	w.session.landed()
 }
 
-// failed answers a fact that the log did not take.
+// failed answers a fact that the log did not take, with what the log says of it to
+// clients.
 func (w *waitingAck) failed(err error) {
 	c := call{session: w.session, id: w.id, event: w.event, began: w.began}
 	w.session.server.log.Error("append", "event", w.event, "error", err)
-	c.fail(schema.NewError(schema.LogUnavailable, ""))
+	var known *schema.Error
+	if !errors.As(err, &known) {
+		known = schema.NewError(schema.LogUnavailable, "")
+	}
+	c.fail(known)
 	w.session.landed()
 }
 
