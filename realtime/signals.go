@@ -19,11 +19,13 @@ var socialSignals = map[string]command{
 	"user:typing": act(typing),
 }
 
-// joinPost lets a socket into the room of a post that its user may see.
+// joinPost lets a socket into the room of a post that is there.
 func joinPost(s *session, c *call, p *schema.PostRef) {
 	err := s.server.cfg.Models.View(func(v *projections.View) error {
-		_, err := v.Post(s.userID(), p.PostID)
-		return err
+		if !v.PostExists(p.PostID) {
+			return schema.NewError(schema.PostNotFound, "")
+		}
+		return nil
 	})
 	if err != nil {
 		c.failWith(err)
