@@ -27,8 +27,8 @@ func newPushTail(at schema.Time, data json.RawMessage) []byte {
 }
 
 // newPushHead encodes what differs by room. seq 0 and room "" are left out.
-// Event and room names need no escaping: the catalogue and schema.ParseRoom
-// allow nothing that would.
+// Event and room names need no escaping: the catalogue, schema.ValidID and
+// schema.ValidUserID allow nothing that would.
 func newPushHead(event, room string, seq uint64) []byte {
 	b := make([]byte, 0, len(event)+len(room)+64)
 	b = append(b, `{"event":"`...)
