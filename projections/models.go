@@ -31,10 +31,10 @@ type Config struct {
 	Registerer prometheus.Registerer // nil: no metrics
 }
 
-// DefaultMaxBatch keeps a batch within some 40 ms of work (measured), and so the
+// defaultMaxBatch keeps a batch within some 40 ms of work (measured), and so the
 // latency of who waits for it, while the pages that its records share are still
 // written once.
-const DefaultMaxBatch = 1024
+const defaultMaxBatch = 1024
 
 // ErrClosed means that the read models were closed.
 var ErrClosed = errors.New("the read models are closed")
@@ -59,7 +59,7 @@ type Models struct {
 
 	position sync.Mutex
 	applied  uint64        // under position
-	failed   error         // under position: why Run ended
+	failed   error         // under position: why nothing is applied any more
 	moved    chan struct{} // under position: closed when the above change
 }
 
@@ -68,7 +68,7 @@ type Models struct {
 // set aside first. Run then brings them up to date.
 func Open(ctx context.Context, cfg Config) (*Models, error) {
 	if cfg.MaxBatch <= 0 {
-		cfg.MaxBatch = DefaultMaxBatch
+		cfg.MaxBatch = defaultMaxBatch
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -78,23 +78,31 @@ func Open(ctx context.Context, cfg Config) (*Models, error) {
 	if m.metrics, err = newMetrics(cfg.Registerer); err != nil {
 		return nil, err
 	}
-	// A rebuild that was cut short left its file; it is of no use.
-	if err := removeAll(cfg.Path+suffixNew, cfg.Path+suffixOldNew); err != nil {
+	if err := m.open(ctx); err != nil {
+		m.metrics.unregister()
 		return nil, err
 	}
-	m.backlog = cfg.Log.Durable()
+	return m, nil
+}
+
+func (m *Models) open(ctx context.Context) error {
+	// A rebuild that was cut short left its file; it is of no use.
+	if err := removeAll(m.cfg.Path+suffixNew, m.cfg.Path+suffixOldNew); err != nil {
+		return err
+	}
+	m.backlog = m.cfg.Log.Durable()
 	db, at, err := m.openValid(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m.db = db
 	m.writer = newWriter(db, at, m.faulty)
 	if err := m.prepare(); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("preparing the read models: %w", err)
+		return fmt.Errorf("preparing the read models: %w", err)
 	}
 	m.advance(at.Seq)
-	return m, nil
+	return nil
 }
 
 // prepare makes the file ready for the first batch.
@@ -103,7 +111,10 @@ func (m *Models) prepare() error {
 		return err
 	}
 	if m.cfg.Sync {
-		return errors.Join(m.db.Sync(), removeAll(m.cfg.Path+suffixDirty))
+		if err := m.db.Sync(); err != nil {
+			return err // and the note stays: the file may be anything
+		}
+		return removeAll(m.cfg.Path + suffixDirty)
 	}
 	noSync, err := markDirty(m.cfg.Path)
 	m.noSync, m.db.NoSync = noSync, noSync
@@ -246,6 +257,13 @@ func (m *Models) Applied() uint64 {
 	return m.applied
 }
 
+// Err returns why nothing is applied any more, nil while all is well.
+func (m *Models) Err() error {
+	m.position.Lock()
+	defer m.position.Unlock()
+	return m.failed
+}
+
 // WaitApplied waits until the record at seq is in the read models. It fails when
 // ctx ends, Run failed, or the models are closed.
 func (m *Models) WaitApplied(ctx context.Context, seq uint64) error {
@@ -316,7 +334,8 @@ func (m *Models) Parked() []ParkedRecord {
 	return all
 }
 
-// Close makes the file durable and closes it once every transaction has ended. Run must have returned.
+// Close makes the file durable and closes it once every transaction has ended. Run
+// must have returned.
 func (m *Models) Close() error {
 	m.applying.Lock()
 	defer m.applying.Unlock()

@@ -270,3 +270,17 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 }
+
+// Read models that could not be opened can be opened again, with the same registry.
+func TestAFailedOpenLeavesNoMetrics(t *testing.T) {
+	w := newWorld(t)
+	reg := prometheus.NewRegistry()
+	missing := filepath.Join(w.dir, "no such folder", "models.db")
+	if m, err := Open(t.Context(), Config{Path: missing, Log: w.log, Registerer: reg}); err == nil {
+		m.Close()
+		t.Fatal("opened in a folder that is not there")
+	}
+	if left, err := reg.Gather(); err != nil || len(left) > 0 {
+		t.Errorf("%d metrics are left: %v", len(left), err)
+	}
+}
