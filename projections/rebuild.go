@@ -89,6 +89,12 @@ func (m *Models) isServing(db *bolt.DB) bool {
 	return m.db == db
 }
 
+func (m *Models) isClosed() bool {
+	m.file.RLock()
+	defer m.file.RUnlock()
+	return m.closed
+}
+
 // rebuild is one rebuild under way.
 type rebuild struct {
 	models   *Models
@@ -192,8 +198,11 @@ func (b *rebuild) compare(ctx context.Context) (RebuildReport, error) {
 // serves from it. It returns the old file.
 func (b *rebuild) takeOver(ctx context.Context) (old *bolt.DB, err error) {
 	m := b.models
-	m.applying.Lock()
+	m.applying.Lock() // Close waits for it, too
 	defer m.applying.Unlock()
+	if m.isClosed() {
+		return nil, ErrClosed
+	}
 	if err := b.to(ctx, m.writer.at.Seq); err != nil {
 		return nil, err
 	}
@@ -206,9 +215,6 @@ func (b *rebuild) takeOver(ctx context.Context) (old *bolt.DB, err error) {
 	}
 	m.file.Lock()
 	defer m.file.Unlock()
-	if m.closed {
-		return nil, ErrClosed
-	}
 	old, m.db, m.writer = m.db, b.writer.db, b.writer
 	m.advance(m.writer.at.Seq)
 	return old, nil
