@@ -32,7 +32,7 @@ func (v *View) UserPosts(viewer string, q schema.UserPage) (schema.Items[schema.
 		return noItems(), schema.NewError(schema.UserNotFound, "")
 	}
 	bound, err := v.feedBound(q.Page)
-	if err != nil {
+	if err != nil || v.state.graph.isBlocked(viewer, q.UserID) {
 		return noItems(), err
 	}
 	return v.merge(viewer, []string{q.UserID}, bound, pageSize(q.Page)), nil
@@ -80,12 +80,13 @@ func (v *View) merge(viewer string, authors []string, bound uint64, limit int) s
 	return page
 }
 
-// feedItem shows a timeline's entry, unless it is not for the viewer. hidden
-// remembers who is, for the page.
+// feedItem shows an entry of a timeline that the viewer may see (nobody follows
+// across a block), unless it shares what they may not. hidden remembers whose posts
+// those are, for the page.
 func (v *View) feedItem(viewer, author string, row []byte, hidden map[string]bool) (schema.FeedItem, bool) {
 	e := decodeTimelineEntry(row)
 	h, ok := v.state.feeds.post(e.postID)
-	if !ok || v.hides(viewer, author, hidden) || v.hides(viewer, h.author, hidden) {
+	if !ok || h.author != author && v.hides(viewer, h.author, hidden) {
 		return schema.FeedItem{}, false
 	}
 	item := schema.FeedItem{ID: e.postID, Post: v.post(viewer, e.postID, h)}
