@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -161,9 +160,7 @@ func (s *Server) unready() string {
 		s.log.Error("not ready: the log", "error", err)
 		return "the log takes no records"
 	}
-	now, cancel := context.WithCancel(s.ctx)
-	cancel()
-	if err := s.cfg.Models.WaitApplied(now, math.MaxUint64); !errors.Is(err, context.Canceled) {
+	if err := s.cfg.Models.Err(); err != nil {
 		s.log.Error("not ready: the read models", "error", err)
 		return "the read models take no records"
 	}
