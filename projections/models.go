@@ -250,7 +250,8 @@ func (m *Models) mismatch(ctx context.Context, at checkpoint) (reason string, lo
 	return "", false, nil
 }
 
-// Applied returns the place of the last record that is in the read models.
+// Applied returns the place up to which every record that the log has is in the
+// read models.
 func (m *Models) Applied() uint64 {
 	m.position.Lock()
 	defer m.position.Unlock()
@@ -288,10 +289,10 @@ func (m *Models) WaitApplied(ctx context.Context, seq uint64) error {
 func (m *Models) advance(seq uint64) {
 	m.position.Lock()
 	defer m.position.Unlock()
-	m.applied = seq
+	m.applied = max(m.applied, seq)
 	close(m.moved)
 	m.moved = make(chan struct{})
-	m.metrics.applied.Set(float64(seq))
+	m.metrics.applied.Set(float64(m.applied))
 }
 
 // fail wakes who waits for records that will not be applied.

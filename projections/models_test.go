@@ -160,6 +160,34 @@ func TestAFileInUse(t *testing.T) {
 	}
 }
 
+// A log that has lost its last records has nothing more to wait for.
+func TestTheEndOfTheLogIsLost(t *testing.T) {
+	w := newWorld(t)
+	last := w.append(traffic(100, 10)...)
+	if err := w.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	blocks, err := filepath.Glob(filepath.Join(w.dir, "jetstream", "*", "streams", "EVENTS", "msgs", "*.blk"))
+	if err != nil || len(blocks) != 1 {
+		t.Fatalf("block files: %q, %v", blocks, err)
+	}
+	info, err := os.Stat(blocks[0])
+	if err == nil {
+		err = os.Truncate(blocks[0], info.Size()/2)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.openLog()
+	if w.log.Durable() != last {
+		t.Fatalf("the log ends at %d, want at %d, which is lost", w.log.Durable(), last)
+	}
+	w.run() // and waits for the lost one
+	w.rebuild()
+	w.wait(last)
+	w.outcome(w.append(fact(1000, "alice", "post:create", schema.PostCreate{Content: "after"})))
+}
+
 func TestWaitApplied(t *testing.T) {
 	w := newWorld(t)
 	w.run()

@@ -46,6 +46,7 @@ func (m *Models) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	m.advance(m.backlog) // also when the log has lost its last records: they will not come
 	f, err := m.cfg.Log.Follow(ctx, m.Applied()+1)
 	if err != nil {
 		return fmt.Errorf("following the log: %w", err)
