@@ -71,11 +71,20 @@ func (c *cursor) read(ctx context.Context, most int, to uint64) ([]Record, error
 	}
 	if len(records) == 0 {
 		c.close()
-		c.next = to + 1 // a gap up to to: the log lost these before they were acked
+		c.passed(to, 0)
 		return nil, nil
 	}
-	c.next = records[len(records)-1].Seq + 1
+	c.passed(records[len(records)-1].Seq, len(records))
 	return records, nil
+}
+
+// passed moves on behind last, and says aloud when fewer records came than there
+// are places: the server passes over what it cannot read.
+func (c *cursor) passed(last uint64, came int) {
+	if missing := last + 1 - c.next - uint64(came); missing > 0 {
+		c.l.log.Error("records are missing from the log; restore it from a backup if you have one", "missing", missing, "from", c.next, "to", last)
+	}
+	c.next = last + 1
 }
 
 func (c *cursor) close() {
