@@ -161,7 +161,7 @@ func (m *Models) openValid(ctx context.Context) (*bolt.DB, checkpoint, error) {
 	if at.Epoch == "" { // the file is new
 		return db, fresh, nil
 	}
-	reason, lost, err := m.mismatch(ctx, at)
+	reason, keep, err := m.mismatch(ctx, at)
 	if err != nil {
 		db.Close()
 		return nil, fresh, err
@@ -170,13 +170,8 @@ func (m *Models) openValid(ctx context.Context) (*bolt.DB, checkpoint, error) {
 		return db, at, nil
 	}
 	err = db.Close()
-	switch {
-	case err != nil:
-	case lost:
-		err = m.reportLoss(at, reason)
-	default:
-		m.cfg.Logger.Warn("the read models start from nothing", "reason", reason, "path", path, "records", m.backlog)
-		err = os.Remove(path)
+	if err == nil {
+		err = m.startAnew(at, reason, keep)
 	}
 	if err != nil {
 		return nil, fresh, fmt.Errorf("starting the read models from nothing: %w", err)
@@ -185,13 +180,27 @@ func (m *Models) openValid(ctx context.Context) (*bolt.DB, checkpoint, error) {
 	return db, fresh, err
 }
 
-// reportLoss keeps the read models of a log that has lost records: they may be
-// all that is left of those. The log is the truth even so, and the read models
-// start from nothing.
-func (m *Models) reportLoss(at checkpoint, reason string) error {
-	aside, err := setAside(m.cfg.Path, "ahead")
+// Why read models that do not fit the log are kept: they may be all that is left
+// of it. The log is the truth even so, and the read models start from nothing.
+const (
+	keepAhead   = "ahead"   // the log has lost records: it had their checkpoint once
+	keepForeign = "foreign" // another log is in the place of theirs
+)
+
+// startAnew makes way for new read models.
+func (m *Models) startAnew(at checkpoint, reason, keep string) error {
+	path := m.cfg.Path
+	if keep == "" {
+		m.cfg.Logger.Warn("the read models start from nothing", "reason", reason, "path", path, "records", m.backlog)
+		return os.Remove(path)
+	}
+	aside, err := setAside(path, keep)
 	if err != nil {
 		return err
+	}
+	if keep == keepForeign {
+		m.cfg.Logger.Warn("the read models start from nothing", "reason", reason, "applied", at.Seq, "records", m.backlog, "kept", aside)
+		return nil
 	}
 	m.cfg.Logger.Error("the log has lost records that were applied; restore it from a backup if you have one",
 		"reason", reason, "applied", at.Seq, "durable", m.backlog, "kept", aside)
@@ -224,30 +233,31 @@ func (m *Models) discardDamaged(cause error) error {
 	return nil
 }
 
-// mismatch says why the log does not have a checkpoint, "" when it has. lost
-// means that it did have it once: only durable records are ever applied.
-func (m *Models) mismatch(ctx context.Context, at checkpoint) (reason string, lost bool, err error) {
+// mismatch says why the log does not have a checkpoint, "" when it has, and whether
+// the file is to be kept. Only durable records are ever applied: a checkpoint that
+// is not there was there once.
+func (m *Models) mismatch(ctx context.Context, at checkpoint) (reason, keep string, err error) {
 	switch {
 	case at.Epoch != m.cfg.Log.Epoch():
-		return "they belong to another log", false, nil
+		return "they belong to another log", keepForeign, nil
 	case at.Seq > m.backlog:
-		return "they are ahead of the log", true, nil
+		return "they are ahead of the log", keepAhead, nil
 	}
 	if at.Seq > 0 {
 		r, err := m.cfg.Log.Get(ctx, at.Seq)
 		switch {
 		case errors.Is(err, eventlog.ErrNotFound):
-			return "the log does not have the record they stand at", true, nil
+			return "the log does not have the record they stand at", keepAhead, nil
 		case err != nil:
-			return "", false, fmt.Errorf("finding the read models' checkpoint in the log: %w", err)
+			return "", "", fmt.Errorf("finding the read models' checkpoint in the log: %w", err)
 		case r.ID != at.ID:
-			return "the log has another record where they stand", true, nil
+			return "the log has another record where they stand", keepAhead, nil
 		}
 	}
 	if !maps.Equal(at.Versions, versions) {
-		return "another release's projectors wrote them", false, nil
+		return "another release's projectors wrote them", "", nil
 	}
-	return "", false, nil
+	return "", "", nil
 }
 
 // Applied returns the place up to which every record that the log has is in the
