@@ -1,7 +1,5 @@
 package schema
 
-import "strings"
-
 // The projectors that are home to the facts of the catalogue.
 const (
 	HomeGraph         = "graph"
@@ -146,18 +144,4 @@ func Events() []Event { return catalogue }
 func Lookup(name string) (*Event, bool) {
 	e, ok := byName[name]
 	return e, ok
-}
-
-// LookupSubject returns the event whose records carry that NATS subject.
-func LookupSubject(subject string) (*Event, bool) {
-	// events.<namespace>.<noun>.<verb>
-	parts := strings.SplitN(subject, ".", 4)
-	if len(parts) != 4 {
-		return nil, false
-	}
-	e, ok := byName[parts[2]+":"+parts[3]]
-	if !ok || e.Subject() != subject {
-		return nil, false
-	}
-	return e, true
 }
