@@ -44,11 +44,11 @@ func (l *likes) observe(r *record, v *verdict) error {
 	if v.Code != "" {
 		return nil
 	}
-	switch d := r.data.(type) {
-	case *schema.PostCreate:
+	switch r.Event {
+	case "post:create":
 		l.posts.put([]byte(r.ID), liked{seq: r.Seq, author: r.Actor.ID}.encode())
-	case *schema.PostRef: // post:delete is the only fact of this shape
-		l.posts.remove([]byte(d.PostID))
+	case "post:delete":
+		l.posts.remove([]byte(r.data.(*schema.PostRef).PostID))
 	}
 	return nil
 }
