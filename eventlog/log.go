@@ -281,7 +281,9 @@ func (l *Log) shut() error {
 		l.pub.close()
 	}
 	if l.nc != nil {
-		errs = append(errs, l.nc.FlushTimeout(time.Second))
+		if err := l.nc.FlushTimeout(time.Second); err != nil {
+			l.log.Warn("the last signals may be lost", "error", err)
+		}
 		l.nc.Close()
 	}
 	if l.server != nil {

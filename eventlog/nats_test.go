@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,22 +22,31 @@ import (
 // outsideNATS starts a nats-server of its own on a loopback port.
 func outsideNATS(t testing.TB) (url string) {
 	t.Helper()
+	url, _ = startNATS(t, server.RANDOM_PORT, t.TempDir())
+	return url
+}
+
+// startNATS starts a nats-server that keeps its streams in dir, or has no
+// JetStream when dir is "". It runs until stop or the end of the test.
+func startNATS(t testing.TB, port int, dir string) (url string, stop func()) {
+	t.Helper()
 	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
-		JetStream: true, StoreDir: t.TempDir(), SyncAlways: true,
+		Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true,
+		JetStream: dir != "", StoreDir: dir, SyncAlways: true,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Start()
-	t.Cleanup(func() {
+	stop = func() {
 		s.Shutdown()
 		s.WaitForShutdown()
-	})
+	}
+	t.Cleanup(stop)
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the outside NATS server did not start")
 	}
-	return s.ClientURL()
+	return s.ClientURL(), stop
 }
 
 // Two nodes at one outside server: one log, one epoch, and each sees the other's
@@ -114,6 +124,65 @@ func TestOutsideNATS(t *testing.T) {
 	}
 	if err := <-waiting; !errors.Is(err, ErrClosed) {
 		t.Errorf("the follower got %v, want ErrClosed", err)
+	}
+}
+
+// A follower waits for an outside server that is away, however often it asks in
+// vain, and for its JetStream, which comes back last.
+func TestFollowOutlivesAnOutage(t *testing.T) {
+	dir := t.TempDir()
+	url, stop := startNATS(t, server.RANDOM_PORT, dir)
+	_, digits, _ := net.SplitHostPort(strings.TrimPrefix(url, "nats://"))
+	port, err := strconv.Atoi(digits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := openLog(t, Config{URL: url})
+	f, err := l.Follow(context.Background(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	stop()
+
+	_, stop = startNATS(t, port, "")
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan struct{})
+	if _, err := nc.Subscribe("$JS.API.CONSUMER.CREATE.>", func(m *nats.Msg) {
+		m.Respond([]byte(`{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}`))
+		asked <- struct{}{}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	type answer struct {
+		records []Record
+		err     error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		records, err := f.Next(context.Background(), 1)
+		got <- answer{records, err}
+	}()
+	for range readTries + 1 {
+		select {
+		case <-asked:
+		case a := <-got:
+			t.Fatalf("the follower gave up: %v", a.err)
+		}
+	}
+	nc.Close()
+	stop()
+
+	startNATS(t, port, dir)
+	mustAppend(t, openLog(t, Config{URL: url}), post("alice", "after the outage"))
+	if a := <-got; a.err != nil || len(a.records) != 1 || a.records[0].Seq != 1 {
+		t.Errorf("after the outage: %v, %v", a.records, a.err)
 	}
 }
 

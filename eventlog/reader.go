@@ -20,6 +20,7 @@ const (
 	readBatchBytes = 4 << 20
 	readStall      = 10 * time.Second // without a message for so long, a reader starts over
 	readTries      = 3
+	readPause      = 250 * time.Millisecond // between the tries of a live reader
 )
 
 // errStalled makes a reader start over with a new consumer.
@@ -68,10 +69,18 @@ func (r *reader) read(ctx context.Context, most int, to uint64) ([]Record, error
 	return records, nil
 }
 
-// fill gets at least one record, unless the stream has no more.
+// fill gets at least one record, unless the stream has no more. A live reader
+// waits for an outside server that is away: it comes back, or ctx ends.
 func (r *reader) fill(ctx context.Context, to uint64) error {
 	var last error
-	for range readTries {
+	for tries := 0; tries < readTries || r.live; tries++ {
+		if tries >= readTries {
+			select {
+			case <-time.After(readPause):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
 		err := r.receive(ctx, to)
 		if err == nil {
 			return nil
@@ -189,7 +198,12 @@ func (r *reader) start(ctx context.Context) error {
 		Replicas:          1,
 	})
 	if err != nil {
-		return fmt.Errorf("making a consumer of %s: %w", r.stream, err)
+		err = fmt.Errorf("making a consumer of %s: %w", r.stream, err)
+		var refused *jetstream.APIError
+		if !errors.As(err, &refused) || refused.Code == 503 { // nobody answered, or not yet
+			err = fmt.Errorf("%w: %w", errStalled, err)
+		}
+		return err
 	}
 	r.inbox = nats.NewInbox() + "."
 	if r.feed, err = r.l.openFeed(r.inbox + "*"); err != nil {
