@@ -32,7 +32,12 @@ func (c *configFile) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (
 			return nil, nil
 		}
 	}
-	return c.values[flag.Name], nil
+	switch v := c.values[flag.Name].(type) {
+	case int, int64, uint64, float64:
+		return fmt.Sprint(v), nil // as on the command line: Kong would take 30 for 30 ns, and 1.5 for 1
+	default:
+		return v, nil
+	}
 }
 
 func (c *configFile) load(ctx *kong.Context) {

@@ -53,11 +53,12 @@ func main() {
 // run carries out one command line and returns the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, stderr io.Writer) int {
 	helped := false
+	config := &configFile{}
 	parser, err := kong.New(&cli{},
 		kong.Name("roomlog"),
 		kong.Description("A realtime social backend: every event a record in a log, a read model and a push."),
 		kong.DefaultEnvars("ROOMLOG"),
-		kong.Resolvers(&configFile{}),
+		kong.Resolvers(config),
 		kong.Vars{"server": defaultServer},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(out, stderr),
@@ -69,6 +70,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, stderr io.Writer
 	parsed, err := parser.Parse(args)
 	if helped {
 		return exitGood
+	}
+	if config.err != nil {
+		err = config.err // Kong puts it down to whichever flag it asked for first
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "roomlog: %s; see roomlog --help\n", oneLine(err))

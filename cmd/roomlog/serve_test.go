@@ -28,6 +28,8 @@ func TestWrongUsage(t *testing.T) {
 	notYAML := file("not.yaml", "listen: [\n")
 	unknown := file("unknown.yaml", "lisen: 127.0.0.1:0\n")
 	wrongValue := file("wrong.yaml", "max-connections: many\n")
+	noUnit := file("unit.yaml", "rate-window: 60\n")
+	fraction := file("fraction.yaml", "rate-events: 1.5\n")
 	notPEM := file("not.pem", "nothing\n")
 	empty := filepath.Join(dir, "empty")
 
@@ -62,10 +64,12 @@ func TestWrongUsage(t *testing.T) {
 		{"serve --data " + short, 1, "cannot make the data directory"},
 		{"serve --data /proc/roomlog", 1, "cannot make the data directory"},
 		{"serve --nats-url nats://127.0.0.1:1", 1, "127.0.0.1:1"},
-		{"serve --config " + empty, 2, "cannot read the configuration"},
+		{"serve --config " + empty, 2, "roomlog: cannot read the configuration"},
 		{"serve --config " + notYAML, 2, "is not a YAML file of flags by name"},
 		{"serve --config " + unknown, 2, `sets "lisen", which is no flag of any command`},
 		{"serve --config " + wrongValue, 2, "many"},
+		{"serve --config " + noUnit, 2, `missing unit in duration "60"`},
+		{"serve --config " + fraction, 2, `"1.5"`},
 		{"token", 2, "missing flags: --user=ID"},
 		{"token --user alice", 1, "there is no roomlog-data/auth.secret: start"},
 		{"token --user alice --auth-secret-file " + short, 1, "is too short"},
