@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -91,7 +92,16 @@ func (l *Log) commitLoop() {
 // sequence, answers; in this order.
 func (l *Log) commit(group []*entry) {
 	start := time.Now()
-	if err := l.writable(); err != nil {
+	err := l.writable()
+	if full := errors.Is(err, ErrFull); full != l.full {
+		l.full = full
+		if full {
+			l.log.Error("the log takes no records for now", "error", err)
+		} else {
+			l.log.Info("the log takes records again")
+		}
+	}
+	if err != nil {
 		err = unavailable(err)
 		for _, e := range group {
 			e.done(0, err)

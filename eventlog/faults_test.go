@@ -74,18 +74,21 @@ func TestFsyncError(t *testing.T) {
 	}
 }
 
-// A full disk refuses records before they reach the server, says so, and is over
-// when there is space again.
+// A full disk refuses records before they reach the server, says so once, and is
+// over when there is space again.
 func TestDiskFull(t *testing.T) {
 	var free atomic.Int64
 	free.Store(1 << 40)
-	l := openLog(t, Config{test: faults{free: func(string) (int64, error) { return free.Load(), nil }}})
+	var said bytes.Buffer
+	l := openLog(t, Config{Logger: slog.New(slog.NewTextHandler(&said, nil)), test: faults{free: func(string) (int64, error) { return free.Load(), nil }}})
 	mustAppend(t, l, post("alice", "before"))
 	free.Store(reserve - 1)
-	_, err := l.AppendWait(context.Background(), post("alice", "full"))
-	var told *schema.Error
-	if !errors.Is(err, ErrFull) || !errors.As(err, &told) || !told.Temporary {
-		t.Errorf("appending to a full disk: %v", err)
+	for range 3 {
+		_, err := l.AppendWait(context.Background(), post("alice", "full"))
+		var told *schema.Error
+		if !errors.Is(err, ErrFull) || !errors.As(err, &told) || !told.Temporary {
+			t.Errorf("appending to a full disk: %v", err)
+		}
 	}
 	if l.Err() != nil {
 		t.Errorf("a full disk passes, but Err is %v", l.Err())
@@ -93,6 +96,9 @@ func TestDiskFull(t *testing.T) {
 	free.Store(reserve)
 	if seq := mustAppend(t, l, post("alice", "after")); seq != 2 {
 		t.Errorf("the record after that is at %d", seq)
+	}
+	if text := said.String(); strings.Count(text, "takes no records for now") != 1 || strings.Count(text, "takes records again") != 1 {
+		t.Errorf("it said, each once or not:\n%s", text)
 	}
 }
 

@@ -90,6 +90,7 @@ type Log struct {
 
 	queue     *queue
 	committed chan struct{} // closed when the committer has ended
+	full      bool          // the disk was, at the last group; the committer's
 	last      atomic.Uint64 // highest sequence the server acked
 	tail      *tail
 	metrics   metrics

@@ -3,6 +3,7 @@ package realtime
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -142,7 +143,11 @@ func (w *waitingAck) settle(r *eventlog.Record, o *projections.Outcome) {
 // clients.
 func (w *waitingAck) failed(err error) {
 	c := call{session: w.session, id: w.id, event: w.event, began: w.began}
-	w.session.server.log.Error("append", "event", w.event, "error", err)
+	level := slog.LevelError
+	if known := new(schema.Error); errors.As(err, &known) && known.Temporary {
+		level = slog.LevelDebug // the log has said why, once and not for every client
+	}
+	w.session.server.log.Log(w.session.server.ctx, level, "append", "event", w.event, "error", err)
 	var known *schema.Error
 	if !errors.As(err, &known) {
 		known = schema.NewError(schema.LogUnavailable, "")
