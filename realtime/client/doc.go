@@ -10,8 +10,8 @@
 //     not wait for the client (Do, Close), or it would wait for itself; Send is
 //     allowed.
 //   - An ack function is called at most once, and never after Done is closed.
-//   - A push that goes missing (a gap in n) ends the connection with an error;
-//     with neither OnPush nor OnFrame pushes are skipped unread.
+//   - With OnPush, a push that goes missing (a gap in n) ends the connection with
+//     an error. Without it pushes are not decoded, and none is missed.
 //
 // It imports schema only, so that programs elsewhere can use it without the server.
 package client
