@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -138,9 +139,14 @@ func (w *world) follow() {
 	w.wait(w.log.Durable())
 }
 
+// patience is how long a test waits for what must happen.
+const patience = 30 * time.Second
+
 func (w *world) wait(seq uint64) {
 	w.t.Helper()
-	if err := w.models.WaitApplied(w.t.Context(), seq); err != nil {
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	if err := w.models.WaitApplied(ctx, seq); err != nil {
 		w.t.Fatalf("waiting for record %d: %v", seq, err)
 	}
 }
