@@ -10,6 +10,8 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"roomlog/realtime"
@@ -230,10 +232,23 @@ func (t *terminal) paint(colour, s string) string {
 	return "\x1b[" + colour + "m" + s + "\x1b[0m"
 }
 
+// compact shows JSON on one line of a terminal. What users wrote must not steer
+// it: runes that do not print (controls, changes of the direction of writing) are
+// shown by number, which JSON allows.
 func compact(data json.RawMessage) []byte {
 	var b bytes.Buffer
 	if json.Compact(&b, data) != nil {
 		return data
 	}
-	return b.Bytes()
+	out := make([]byte, 0, b.Len())
+	for _, r := range b.String() {
+		if unicode.IsPrint(r) {
+			out = utf8.AppendRune(out, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			out = fmt.Appendf(out, `\u%04x`, unit)
+		}
+	}
+	return out
 }

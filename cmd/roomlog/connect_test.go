@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"os/exec"
 	"strings"
@@ -66,6 +67,20 @@ func contains(frames []schema.Frame, is func(schema.Frame) bool) bool {
 		}
 	}
 	return false
+}
+
+// What a user writes does not steer the terminal of whoever reads it, and is shown
+// as JSON that means the same.
+func TestWhatDoesNotPrintIsShownByNumber(t *testing.T) {
+	data := json.RawMessage("{\"content\": \"a\u202eb\u009b31m\U000e0041 é 😀\"}")
+	want := `{"content":"a\u202eb\u009b31m\udb40\udc41 é 😀"}`
+	if got := string(compact(data)); got != want {
+		t.Errorf("shown as %s, want %s", got, want)
+	}
+	var a, b struct{ Content string }
+	if err := errors.Join(json.Unmarshal(data, &a), json.Unmarshal(compact(data), &b)); err != nil || a != b {
+		t.Errorf("it means %q, want %q: %v", b, a, err)
+	}
 }
 
 // For people it prints acks, errors and pushes in words, without colours when

@@ -112,6 +112,6 @@ func (c *replayCmd) print(out *bufio.Writer, l *replay.Line) error {
 		encoder.SetEscapeHTML(false)
 		return encoder.Encode(l)
 	}
-	_, err := fmt.Fprintf(out, "%8d  %s  %-20s %-14s %-32s %-12s %s\n", l.Seq, l.Time, l.Event, l.Actor.ID, l.Entity, l.Outcome, l.Data)
+	_, err := fmt.Fprintf(out, "%8d  %s  %-20s %-14s %-32s %-12s %s\n", l.Seq, l.Time, l.Event, l.Actor.ID, l.Entity, l.Outcome, compact(l.Data))
 	return err
 }
