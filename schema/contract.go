@@ -187,6 +187,10 @@ func (r *rule) require(names any) {
 
 // keyword takes one keyword into the rule.
 func (c *compiler) keyword(file string, r *rule, keyword string, v any) (ok bool) {
+	if size := r.size(keyword); size != nil {
+		*size = int(v.(float64))
+		return true
+	}
 	switch keyword {
 	case "$schema", "$defs", "title", "description", "examples", "x-bad":
 		return true
@@ -209,22 +213,10 @@ func (c *compiler) keyword(file string, r *rule, keyword string, v any) (ok bool
 	case "additionalProperties":
 		r.closed = true
 		return v == false
-	case "minProperties":
-		r.minProps = int(v.(float64))
-	case "maxProperties":
-		r.maxProps = int(v.(float64))
 	case "items":
 		r.items = c.compile(file, v)
-	case "minItems":
-		r.minItems = int(v.(float64))
-	case "maxItems":
-		r.maxItems = int(v.(float64))
 	case "uniqueItems":
 		r.unique = v.(bool)
-	case "minLength":
-		r.minLength = int(v.(float64))
-	case "maxLength":
-		r.maxLength = int(v.(float64))
 	case "pattern":
 		r.pattern = matcher(v.(string))
 	case "format":
@@ -236,16 +228,7 @@ func (c *compiler) keyword(file string, r *rule, keyword string, v any) (ok bool
 			r.enum = append(r.enum, value.(string))
 		}
 	case "const":
-		switch v := v.(type) {
-		case string:
-			r.kind, r.enum = '"', []string{v}
-		case float64:
-			r.kind, r.enum = '0', []string{strconv.Itoa(int(v))}
-		case bool:
-			r.kind, r.enum = 't', []string{strconv.FormatBool(v)}
-		default:
-			return false
-		}
+		return r.constant(v)
 	case "minimum":
 		r.min = integer(v)
 	case "maximum":
@@ -256,6 +239,40 @@ func (c *compiler) keyword(file string, r *rule, keyword string, v any) (ok bool
 		r.then = c.compile(file, v)
 	case "else":
 		r.otherwise = c.compile(file, v)
+	default:
+		return false
+	}
+	return true
+}
+
+// size returns the limit on a length that the keyword sets, nil for any other one.
+func (r *rule) size(keyword string) *int {
+	switch keyword {
+	case "minProperties":
+		return &r.minProps
+	case "maxProperties":
+		return &r.maxProps
+	case "minItems":
+		return &r.minItems
+	case "maxItems":
+		return &r.maxItems
+	case "minLength":
+		return &r.minLength
+	case "maxLength":
+		return &r.maxLength
+	}
+	return nil
+}
+
+// constant makes v the one value that the rule allows.
+func (r *rule) constant(v any) (ok bool) {
+	switch v := v.(type) {
+	case string:
+		r.kind, r.enum = '"', []string{v}
+	case float64:
+		r.kind, r.enum = '0', []string{strconv.Itoa(int(v))}
+	case bool:
+		r.kind, r.enum = 't', []string{strconv.FormatBool(v)}
 	default:
 		return false
 	}
