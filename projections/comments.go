@@ -92,10 +92,30 @@ func (f *feeds) createComment(r *record, d *schema.PostComment) (verdict, error)
 	f.comments.put(commentKey(h.seq, r.Seq), c.encode())
 	f.commentPlace.put([]byte(r.ID), whereabouts{post: h.seq, seq: r.Seq}.encode())
 	f.setPost(d.PostID, h)
-	return applied(schema.PostCommented{
-		PostID: d.PostID, CommentsCount: int(h.comments),
+	return f.commentCreated(r, d, h.comments), nil
+}
+
+func (f *feeds) commentCreated(r *record, d *schema.PostComment, count uint64) verdict {
+	h, code := f.shows(d.PostID, r.ID)
+	if code != "" {
+		return void(code)
+	}
+	return counted(count, schema.PostCommented{
+		PostID: d.PostID, CommentsCount: int(count),
 		Comment: schema.Comment{ID: r.ID, Author: r.Actor, Content: d.Content, ParentID: d.ParentID, CreatedAt: r.Time},
-	}, schema.PostRoom(d.PostID), schema.UserRoom(h.author)), nil
+	}, schema.PostRoom(d.PostID), schema.UserRoom(h.author))
+}
+
+// shows returns the post of a comment, if both are there.
+func (f *feeds) shows(postID, commentID string) (head, schema.Code) {
+	h, ok := f.post(postID)
+	if !ok {
+		return head{}, schema.PostNotFound
+	}
+	if w, ok := f.find(h, commentID); !ok || w.deleted {
+		return head{}, schema.CommentNotFound
+	}
+	return h, ""
 }
 
 func (f *feeds) updateComment(r *record, d *schema.CommentUpdate) (verdict, error) {
@@ -108,9 +128,16 @@ func (f *feeds) updateComment(r *record, d *schema.CommentUpdate) (verdict, erro
 	}
 	c.content, c.updated = d.Content, r.Time
 	f.comments.put(commentKey(w.post, w.seq), c.encode())
-	return applied(schema.CommentUpdated{
-		PostID: d.PostID, CommentID: d.CommentID, Content: d.Content, UpdatedAt: r.Time, CommentsCount: int(h.comments),
-	}, schema.PostRoom(d.PostID)), nil
+	return f.commentUpdated(r, d, h.comments), nil
+}
+
+func (f *feeds) commentUpdated(r *record, d *schema.CommentUpdate, count uint64) verdict {
+	if _, code := f.shows(d.PostID, d.CommentID); code != "" {
+		return void(code)
+	}
+	return counted(count, schema.CommentUpdated{
+		PostID: d.PostID, CommentID: d.CommentID, Content: d.Content, UpdatedAt: r.Time, CommentsCount: int(count),
+	}, schema.PostRoom(d.PostID))
 }
 
 // deleteComment takes one comment away; the answers to it stay.
@@ -126,7 +153,14 @@ func (f *feeds) deleteComment(r *record, d *schema.CommentDelete) (verdict, erro
 	f.comments.remove(commentKey(w.post, w.seq))
 	f.commentPlace.put([]byte(d.CommentID), whereabouts{deleted: true, post: w.post, seq: w.seq}.encode())
 	f.setPost(d.PostID, h)
-	return applied(schema.CommentDeleted{
-		PostID: d.PostID, CommentID: d.CommentID, DeletedBy: r.Actor.ID, CommentsCount: int(h.comments),
-	}, schema.PostRoom(d.PostID)), nil
+	return f.commentDeleted(r, d, h.comments), nil
+}
+
+func (f *feeds) commentDeleted(r *record, d *schema.CommentDelete, count uint64) verdict {
+	if _, ok := f.post(d.PostID); !ok {
+		return void(schema.PostNotFound)
+	}
+	return counted(count, schema.CommentDeleted{
+		PostID: d.PostID, CommentID: d.CommentID, DeletedBy: r.Actor.ID, CommentsCount: int(count),
+	}, schema.PostRoom(d.PostID))
 }

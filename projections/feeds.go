@@ -62,9 +62,17 @@ func (f *feeds) share(r *record, d *schema.PostShare) (verdict, error) {
 	f.shares.put([]byte(r.ID), seqKey(r.Seq))
 	f.timelines.put(place(r.Actor.ID, r.Seq), e.encode())
 	f.setPost(d.PostID, h)
-	return applied(schema.PostShared{
-		PostID: d.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, SharesCount: int(h.shares),
-	}, schema.PostRoom(d.PostID), schema.UserRoom(h.author)), nil
+	return f.shared(r, d, h.shares), nil
+}
+
+func (f *feeds) shared(r *record, d *schema.PostShare, count uint64) verdict {
+	h, ok := f.post(d.PostID)
+	if !ok {
+		return void(schema.PostNotFound)
+	}
+	return counted(count, schema.PostShared{
+		PostID: d.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, SharesCount: int(count),
+	}, schema.PostRoom(d.PostID), schema.UserRoom(h.author))
 }
 
 func sharerKey(post uint64, user string) []byte { return append(seqKey(post), user...) }

@@ -26,7 +26,7 @@ func FuzzRows(f *testing.F) {
 			func() { decodeTimelineEntry(row) },
 			func() { decodeAnswer(row) },
 			func() { decodeUser(row) },
-			func() { decodeLiked(row) },
+			func() { decodeLikeable(row) },
 			func() { seqOf(row) },
 			func() {
 				for range eachMention(row) {

@@ -141,12 +141,16 @@ func (g *graph) follow(r *record, d *schema.UserFollow) (verdict, error) {
 		g.link(r.Actor.ID, d.FollowingID, r.Seq)
 	}
 	followed, _ := g.user(d.FollowingID)
-	name := followed.actor(d.FollowingID).Username
-	return applied(schema.UserFollowed{
+	return g.followed(r, d, followed.followers), nil
+}
+
+func (g *graph) followed(r *record, d *schema.UserFollow, count uint64) verdict {
+	followed, _ := g.user(d.FollowingID)
+	return counted(count, schema.UserFollowed{
 		FollowerID: r.Actor.ID, FollowerUsername: r.Actor.Username,
-		FollowingID: d.FollowingID, FollowingUsername: name,
-		Action: d.Action, FollowersCount: int(followed.followers),
-	}, schema.UserRoom(r.Actor.ID), schema.UserRoom(d.FollowingID)), nil
+		FollowingID: d.FollowingID, FollowingUsername: followed.actor(d.FollowingID).Username,
+		Action: d.Action, FollowersCount: int(count),
+	}, schema.UserRoom(r.Actor.ID), schema.UserRoom(d.FollowingID))
 }
 
 func (g *graph) link(follower, followed string, seq uint64) {
@@ -183,10 +187,7 @@ func (g *graph) friendRequest(r *record, d *schema.TargetAction) (verdict, error
 	if code := refuse(r, d.TargetID); code != "" {
 		return void(code), nil
 	}
-	requester, target := r.Actor.ID, d.TargetID
-	if d.Action == schema.ActionAccept || d.Action == schema.ActionDecline {
-		requester, target = target, requester
-	}
+	requester, target := parties(r, d)
 	key := couple(requester, target)
 	row := g.friends.get(key)
 	friends := row != nil && row[0] == friendship[0]
@@ -216,8 +217,21 @@ func (g *graph) friendRequest(r *record, d *schema.TargetAction) (verdict, error
 	}
 	g.meet(r.Actor)
 	g.mention(d.TargetID)
+	return g.friendRequested(r, d, 0), nil
+}
+
+func (g *graph) friendRequested(r *record, d *schema.TargetAction, _ uint64) verdict {
+	requester, target := parties(r, d)
 	return applied(schema.FriendRequested{RequesterID: requester, TargetID: target, Action: d.Action, At: r.Time},
-		schema.UserRoom(r.Actor.ID), schema.UserRoom(d.TargetID)), nil
+		schema.UserRoom(r.Actor.ID), schema.UserRoom(d.TargetID))
+}
+
+// parties says who asked whom: the target answers, the requester does the rest.
+func parties(r *record, d *schema.TargetAction) (requester, target string) {
+	if d.Action == schema.ActionAccept || d.Action == schema.ActionDecline {
+		return d.TargetID, r.Actor.ID
+	}
+	return r.Actor.ID, d.TargetID
 }
 
 func (g *graph) block(r *record, d *schema.TargetAction) (verdict, error) {
@@ -242,6 +256,10 @@ func (g *graph) block(r *record, d *schema.TargetAction) (verdict, error) {
 	}
 	g.meet(r.Actor)
 	g.mention(d.TargetID)
-	// The other side is not told.
-	return applied(d, schema.UserRoom(r.Actor.ID)), nil
+	return g.blocked(r, d, 0), nil
+}
+
+// blocked does not tell the other side.
+func (g *graph) blocked(r *record, d *schema.TargetAction, _ uint64) verdict {
+	return applied(d, schema.UserRoom(r.Actor.ID))
 }

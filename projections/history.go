@@ -20,6 +20,8 @@ import (
 type history struct {
 	names table // name, last place of the chunk → chunk
 	voids table // place → code of a record that was not applied
+
+	counts table // place → the count that the push of the record carried
 }
 
 // chunkLength bounds what one record rewrites: some 200 bytes.
@@ -33,6 +35,7 @@ const (
 	asActor = 1 << iota
 	asEntity
 	asRoom
+	asAudience // its followers or participants were told, each in their own room
 	reasonBits = iota
 )
 
@@ -109,7 +112,10 @@ func (h *history) observe(r *record, v *verdict) error {
 	if v.Code != "" {
 		h.voids.put(seqKey(r.Seq), []byte(v.Code))
 	}
-	var listed [4]struct {
+	if v.count != 0 {
+		h.counts.put(seqKey(r.Seq), binary.AppendUvarint(nil, v.count))
+	}
+	var listed [6]struct {
 		name   string
 		reason uint64
 	}
@@ -135,8 +141,16 @@ func (h *history) observe(r *record, v *verdict) error {
 		list(schema.UserRoom(r.Actor.ID), asActor)
 	}
 	list(r.Entity, asEntity)
-	for _, room := range v.rooms {
-		list(room, asRoom)
+	if v.Code == "" {
+		for _, room := range v.rooms {
+			list(room, asRoom)
+		}
+		if v.followersOf != "" {
+			list(schema.UserRoom(v.followersOf), asAudience)
+		}
+		if v.participantsOf != "" {
+			list(schema.ConversationRoom(v.participantsOf), asAudience)
+		}
 	}
 	for _, n := range names {
 		h.add(n.name, mention{r.Seq, n.reason})
@@ -146,6 +160,15 @@ func (h *history) observe(r *record, v *verdict) error {
 
 // maxName is longer than any name of a valid record and well within bbolt's keys.
 const maxName = 256
+
+func (h *history) count(seq uint64) uint64 {
+	row := h.counts.get(seqKey(seq))
+	if row == nil {
+		return 0
+	}
+	f := fields{row}
+	return f.uint()
+}
 
 func (h *history) code(seq uint64) schema.Code {
 	return schema.Code(h.voids.get(seqKey(seq)))

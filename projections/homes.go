@@ -15,39 +15,50 @@ var versions = map[string]int{
 	schema.HomeGraph: 1,
 	schema.HomeFeeds: 1,
 	schema.HomeLikes: 1,
-	"presence":       1,
-	"history":        1,
-	"keys":           1,
+
+	schema.HomeConversations: 1,
+
+	"presence": 1,
+	"history":  2,
+	"keys":     1,
 }
 
 // homes says, for every fact, which projector decides it and how.
 var homes = map[string]*home{
-	"post:create":         on(schema.HomeFeeds, theFeeds, (*feeds).createPost),
-	"post:update":         on(schema.HomeFeeds, theFeeds, (*feeds).updatePost),
-	"post:delete":         on(schema.HomeFeeds, theFeeds, (*feeds).deletePost),
-	"post:share":          on(schema.HomeFeeds, theFeeds, (*feeds).share),
-	"post:comment":        on(schema.HomeFeeds, theFeeds, (*feeds).createComment),
-	"comment:update":      on(schema.HomeFeeds, theFeeds, (*feeds).updateComment),
-	"comment:delete":      on(schema.HomeFeeds, theFeeds, (*feeds).deleteComment),
-	"post:like":           on(schema.HomeLikes, theLikes, (*likes).like),
-	"user:follow":         on(schema.HomeGraph, theGraph, (*graph).follow),
-	"user:friend-request": on(schema.HomeGraph, theGraph, (*graph).friendRequest),
-	"user:block":          on(schema.HomeGraph, theGraph, (*graph).block),
+	"post:create":         on(schema.HomeFeeds, theFeeds, (*feeds).createPost, (*feeds).postCreated),
+	"post:update":         on(schema.HomeFeeds, theFeeds, (*feeds).updatePost, (*feeds).postUpdated),
+	"post:delete":         on(schema.HomeFeeds, theFeeds, (*feeds).deletePost, (*feeds).postDeleted),
+	"post:share":          on(schema.HomeFeeds, theFeeds, (*feeds).share, (*feeds).shared),
+	"post:comment":        on(schema.HomeFeeds, theFeeds, (*feeds).createComment, (*feeds).commentCreated),
+	"comment:update":      on(schema.HomeFeeds, theFeeds, (*feeds).updateComment, (*feeds).commentUpdated),
+	"comment:delete":      on(schema.HomeFeeds, theFeeds, (*feeds).deleteComment, (*feeds).commentDeleted),
+	"post:like":           on(schema.HomeLikes, theLikes, (*likes).like, (*likes).liked),
+	"user:follow":         on(schema.HomeGraph, theGraph, (*graph).follow, (*graph).followed),
+	"user:friend-request": on(schema.HomeGraph, theGraph, (*graph).friendRequest, (*graph).friendRequested),
+	"user:block":          on(schema.HomeGraph, theGraph, (*graph).block, (*graph).blocked),
 }
 
 func theFeeds(s *state) *feeds { return &s.feeds }
 func theLikes(s *state) *likes { return &s.likes }
 func theGraph(s *state) *graph { return &s.graph }
 
+func theConversations(s *state) *conversations { return &s.conversations }
+
 // home is where a fact is decided.
 type home struct {
 	projector string
 	decode    func(json.RawMessage) (any, error)
 	decide    func(*state, *record) (verdict, error)
+	tell      func(*state, *record, uint64) verdict
 }
 
-// on makes the home of a fact whose data is a P.
-func on[M, P any](projector string, model func(*state) *M, decide func(*M, *record, *P) (verdict, error)) *home {
+// on makes the home of a fact whose data is a P. decide changes the read model and
+// ends with what tell says. tell alone says who is told what of a record that was
+// applied: it writes nothing, reads only what stays true or may be told no more
+// (then it is void), and is given the count that decide came to, if the push
+// carries one; so it can be asked again at any later place.
+func on[M, P any](projector string, model func(*state) *M,
+	decide func(*M, *record, *P) (verdict, error), tell func(*M, *record, *P, uint64) verdict) *home {
 	return &home{
 		projector: projector,
 		decode: func(data json.RawMessage) (any, error) {
@@ -56,6 +67,9 @@ func on[M, P any](projector string, model func(*state) *M, decide func(*M, *reco
 		},
 		decide: func(s *state, r *record) (verdict, error) {
 			return decide(model(s), r, r.data.(*P))
+		},
+		tell: func(s *state, r *record, count uint64) verdict {
+			return tell(model(s), r, r.data.(*P), count)
 		},
 	}
 }
@@ -71,9 +85,15 @@ type record struct {
 // verdict is what a home projector decides, and what the others are given.
 type verdict struct {
 	Outcome
-	rooms       []string // who is told
-	followersOf string   // whose followers are told too
-	payload     any      // what they are told, and the sender's ack
+	count          uint64          // that the payload carries, as of this record
+	rooms          []string        // who is told
+	followersOf    string          // whose followers are told too
+	participantsOf string          // the conversation whose participants are told too, in their own rooms
+	payload        any             // what they are told, and the sender's ack
+	own            any             // what the actor's own sockets and the ack are told instead; nil: the same
+	named          []*schema.Actor // in the payload: users of whom the home knows the id alone
+	evicted        []string        // users who leave the first room
+	closed         bool            // everyone leaves the first room
 }
 
 func void(code schema.Code) verdict { return verdict{Outcome: Outcome{Code: code}} }
@@ -83,6 +103,13 @@ func applied(payload any, rooms ...string) verdict {
 		rooms = rooms[:1]
 	}
 	return verdict{payload: payload, rooms: rooms}
+}
+
+// counted is applied for a payload that carries a count.
+func counted(count uint64, payload any, rooms ...string) verdict {
+	v := applied(payload, rooms...)
+	v.count = count
+	return v
 }
 
 // decode prepares a record for the projectors. It needs no transaction, so that

@@ -8,36 +8,36 @@ import (
 
 // likes is who likes what. It is home to post:like.
 type likes struct {
-	posts table // post id → liked
+	posts table // post id → likeable
 	likes table // place of the post, user → present
 }
 
-// liked is a row of posts, from the post's creation to its deletion.
-type liked struct {
+// likeable is a row of posts, from the post's creation to its deletion.
+type likeable struct {
 	seq, count uint64 // place of the post
 	author     string
 }
 
-func (l liked) encode() []byte {
+func (l likeable) encode() []byte {
 	b := make([]byte, 0, len(l.author)+12)
 	b = binary.AppendUvarint(b, l.seq)
 	b = binary.AppendUvarint(b, l.count)
 	return append(b, l.author...)
 }
 
-func decodeLiked(row []byte) liked {
+func decodeLikeable(row []byte) likeable {
 	f := fields{row}
-	return liked{f.uint(), f.uint(), string(f.rest)}
+	return likeable{f.uint(), f.uint(), string(f.rest)}
 }
 
 func likeKey(post uint64, user string) []byte { return append(seqKey(post), user...) }
 
-func (l *likes) post(id string) (p liked, ok bool) {
+func (l *likes) post(id string) (p likeable, ok bool) {
 	row := l.posts.get([]byte(id))
 	if row == nil {
-		return liked{}, false
+		return likeable{}, false
 	}
-	return decodeLiked(row), true
+	return decodeLikeable(row), true
 }
 
 func (l *likes) observe(r *record, v *verdict) error {
@@ -46,7 +46,7 @@ func (l *likes) observe(r *record, v *verdict) error {
 	}
 	switch r.Event {
 	case "post:create":
-		l.posts.put([]byte(r.ID), liked{seq: r.Seq, author: r.Actor.ID}.encode())
+		l.posts.put([]byte(r.ID), likeable{seq: r.Seq, author: r.Actor.ID}.encode())
 	case "post:delete":
 		l.posts.remove([]byte(r.data.(*schema.PostRef).PostID))
 	}
@@ -74,7 +74,15 @@ func (l *likes) like(r *record, d *schema.PostAction) (verdict, error) {
 		return void(schema.InvalidField), nil
 	}
 	l.posts.put([]byte(d.PostID), p.encode())
-	return applied(schema.PostLiked{
-		PostID: d.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, Action: d.Action, LikesCount: int(p.count),
-	}, schema.PostRoom(d.PostID), schema.UserRoom(p.author)), nil
+	return l.liked(r, d, p.count), nil
+}
+
+func (l *likes) liked(r *record, d *schema.PostAction, count uint64) verdict {
+	p, ok := l.post(d.PostID)
+	if !ok {
+		return void(schema.PostNotFound)
+	}
+	return counted(count, schema.PostLiked{
+		PostID: d.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, Action: d.Action, LikesCount: int(count),
+	}, schema.PostRoom(d.PostID), schema.UserRoom(p.author))
 }

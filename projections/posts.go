@@ -96,11 +96,18 @@ func (f *feeds) createPost(r *record, d *schema.PostCreate) (verdict, error) {
 	f.bodies.put(seqKey(r.Seq), b.encode())
 	f.timelines.put(place(r.Actor.ID, r.Seq), entryOfPost(r.ID))
 	f.countPosts(r.Actor.ID, 1)
+	return f.postCreated(r, d, 0), nil
+}
+
+func (f *feeds) postCreated(r *record, d *schema.PostCreate, _ uint64) verdict {
+	if _, ok := f.post(r.ID); !ok {
+		return void(schema.PostNotFound)
+	}
 	v := applied(schema.PostCreated{Post: schema.Post{
-		ID: r.ID, Author: r.Actor, Content: d.Content, Media: list(d.Media), Hashtags: b.hashtags, CreatedAt: r.Time,
+		ID: r.ID, Author: r.Actor, Content: d.Content, Media: list(d.Media), Hashtags: list(d.Hashtags), CreatedAt: r.Time,
 	}}, schema.UserRoom(r.Actor.ID))
 	v.followersOf = r.Actor.ID
-	return v, nil
+	return v
 }
 
 // list makes JSON show an empty list as [] instead of null.
@@ -123,8 +130,15 @@ func (f *feeds) updatePost(r *record, d *schema.PostUpdate) (verdict, error) {
 	b := decodeBody(f.bodies.get(key))
 	b.content, b.hashtags, b.updated = d.Content, list(d.Hashtags), r.Time
 	f.bodies.put(key, b.encode())
-	return applied(schema.PostUpdated{PostID: d.PostID, Content: d.Content, Hashtags: b.hashtags, UpdatedAt: r.Time},
-		schema.PostRoom(d.PostID), schema.UserRoom(h.author)), nil
+	return f.postUpdated(r, d, 0), nil
+}
+
+func (f *feeds) postUpdated(r *record, d *schema.PostUpdate, _ uint64) verdict {
+	if _, ok := f.post(d.PostID); !ok {
+		return void(schema.PostNotFound)
+	}
+	return applied(schema.PostUpdated{PostID: d.PostID, Content: d.Content, Hashtags: list(d.Hashtags), UpdatedAt: r.Time},
+		schema.PostRoom(d.PostID), schema.UserRoom(r.Actor.ID))
 }
 
 // deletePost takes the post away. Its comments, shares and likes are left where
@@ -141,8 +155,13 @@ func (f *feeds) deletePost(r *record, d *schema.PostRef) (verdict, error) {
 	f.bodies.remove(seqKey(h.seq))
 	f.timelines.remove(place(h.author, h.seq))
 	f.countPosts(h.author, -1)
-	return applied(schema.PostDeleted{PostID: d.PostID, AuthorID: h.author},
-		schema.PostRoom(d.PostID), schema.UserRoom(h.author)), nil
+	return f.postDeleted(r, d, 0), nil
+}
+
+func (f *feeds) postDeleted(r *record, d *schema.PostRef, _ uint64) verdict {
+	v := applied(schema.PostDeleted{PostID: d.PostID, AuthorID: r.Actor.ID}, schema.PostRoom(d.PostID), schema.UserRoom(r.Actor.ID))
+	v.closed = true
+	return v
 }
 
 func (f *feeds) postsOf(user string) uint64 {

@@ -15,9 +15,10 @@ type Outcome struct {
 	// Result is the data of the sender's ack, a JSON object; nil unless applied or
 	// a duplicate.
 	Result json.RawMessage
-	// FirstSeq is set when the record is void because an earlier record of the same
-	// user had the same key and body: that one's place. Code is then
-	// schema.DuplicateKey and Result is the first one's.
+	// FirstSeq is set when the record is void because an earlier one has done it
+	// already: that one's place. Code is then schema.DuplicateKey (the same user, key
+	// and body) or schema.ConversationExists, and Result is what its sender is
+	// answered.
 	FirstSeq uint64
 	// Pushes are what the rooms are told, in order; nil unless applied.
 	Pushes []Push
@@ -40,5 +41,15 @@ type Push struct {
 	// connected, so that a post by someone with a million followers costs the
 	// projector nothing.
 	FollowersOf string
-	Data        json.RawMessage
+	// Users are told too, each in their own user room: the participants of a
+	// conversation at the record's place.
+	Users []string
+	Data  json.RawMessage
+	// Own is what the sockets of the record's actor are told instead of Data; nil:
+	// the same.
+	Own json.RawMessage
+	// Evicted are users whose sockets leave the first of Rooms once they are told;
+	// Closed means that every socket does.
+	Evicted []string
+	Closed  bool
 }

@@ -120,7 +120,7 @@ func TestRebuildFindsAndHealsADifference(t *testing.T) {
 	good := w.digest()
 	w.close()
 	w.tamper(func(tx *bolt.Tx) error {
-		return tx.Bucket([]byte("likes")).Bucket([]byte("posts")).Put([]byte(post), liked{seq: 1, count: 7, author: "alice"}.encode())
+		return tx.Bucket([]byte("likes")).Bucket([]byte("posts")).Put([]byte(post), likeable{seq: 1, count: 7, author: "alice"}.encode())
 	})
 	w.run()
 	report, err := w.models.Rebuild(t.Context(), nil)

@@ -20,6 +20,8 @@ type state struct {
 	presence presence
 	history  history
 
+	conversations conversations
+
 	bound  []*table // every projector's
 	batch  batch
 	parked []ParkedRecord // of this transaction
@@ -39,11 +41,12 @@ type named struct {
 }
 
 // observers lists the projectors in the order they are told.
-func (s *state) observers() [6]named {
+func (s *state) observers() [7]named {
 	return [...]named{
 		{schema.HomeGraph, &s.graph},
 		{schema.HomeFeeds, &s.feeds},
 		{schema.HomeLikes, &s.likes},
+		{schema.HomeConversations, &s.conversations},
 		{"presence", &s.presence},
 		{"history", &s.history},
 		{"keys", &s.keys},
@@ -76,8 +79,16 @@ func (s *state) tables() []*table {
 		{&s.feeds.commentPlace, "feeds", "commentPlace", ascending},
 		{&s.likes.posts, "likes", "posts", ascending},
 		{&s.likes.likes, "likes", "likes", scattered},
+		{&s.conversations.heads, "conversations", "heads", ascending},
+		{&s.conversations.rosters, "conversations", "rosters", ascending},
+		{&s.conversations.members, "conversations", "members", scattered},
+		{&s.conversations.messages, "conversations", "messages", scattered},
+		{&s.conversations.places, "conversations", "places", ascending},
+		{&s.conversations.direct, "conversations", "direct", scattered},
+		{&s.conversations.blocks, "conversations", "blocks", scattered},
 		{&s.presence.lastSeen, "presence", "lastSeen", scattered},
 		{&s.history.names, "history", "names", scattered},
+		{&s.history.counts, "history", "counts", ascending},
 		{&s.history.voids, "history", "voids", ascending},
 	}
 	tables := make([]*table, len(all))
@@ -107,8 +118,8 @@ func (s *state) decide(r *record, live bool) verdict {
 	}
 	v, _ = s.guard(r.home.projector, r, func(r *record) (verdict, error) {
 		v, err := r.home.decide(s, r)
-		if err == nil && v.Code == "" {
-			err = complete(r, &v, live)
+		if err == nil && (v.Code == "" || v.FirstSeq != 0) {
+			err = s.complete(r, &v, live)
 		}
 		return v, err
 	})
@@ -117,19 +128,46 @@ func (s *state) decide(r *record, live bool) verdict {
 
 // complete writes the answer, where somebody waits for it or a retry may, and
 // the push, where there is somebody to push to.
-func complete(r *record, v *verdict, live bool) error {
-	if !live && r.Key == "" {
+func (s *state) complete(r *record, v *verdict, live bool) error {
+	if !live && r.Key == "" && v.FirstSeq == 0 {
 		return nil
 	}
-	data, err := json.Marshal(v.payload)
+	p, err := s.push(r, v)
 	if err != nil {
-		return fmt.Errorf("writing the answer: %w", err)
+		return err
 	}
-	v.Result = data
-	if live {
-		v.Pushes = []Push{{Event: r.Event, Rooms: v.rooms, FollowersOf: v.followersOf, Data: data}}
+	if v.Result = p.Data; p.Own != nil {
+		v.Result = p.Own
+	}
+	if live && v.Code == "" {
+		p.Users = s.conversations.participants(v.participantsOf)
+		v.Pushes = []Push{p}
 	}
 	return nil
+}
+
+// push encodes what a verdict tells.
+func (s *state) push(r *record, v *verdict) (Push, error) {
+	s.name(v)
+	p := Push{Event: r.Event, Rooms: v.rooms, FollowersOf: v.followersOf, Evicted: v.evicted, Closed: v.closed}
+	var err error
+	if p.Data, err = json.Marshal(v.payload); err != nil {
+		return p, fmt.Errorf("writing the answer: %w", err)
+	}
+	if v.own != nil {
+		if p.Own, err = json.Marshal(v.own); err != nil {
+			return p, fmt.Errorf("writing the answer: %w", err)
+		}
+	}
+	return p, nil
+}
+
+// name fills in how the users go by whom a home knows by their ids alone.
+func (s *state) name(v *verdict) {
+	for _, a := range v.named {
+		u, _ := s.graph.user(a.ID)
+		*a = u.actor(a.ID)
+	}
 }
 
 // apply decides a record and tells every projector.

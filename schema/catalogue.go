@@ -95,16 +95,11 @@ var aliases = map[string]string{"socket:typing": "user:typing"}
 // Later lists the events that wait for a later release: in the catalogue and
 // validated, but answered with NOT_AVAILABLE. The list only shrinks.
 var Later = laterNames(
-	"conversation:create", "conversation:update", "conversation:delete",
-	"message:join", "message:joined", "message:leave", "message:typing",
-	"message:send", "message:delivered", "message:read", "message:edit", "message:delete",
-	"conversation:list", "conversation:get", "message:list",
 	"notification:new", "notification:read", "notification:read-all", "notification:delete",
 	"notification:count", "notification:get-count", "notification:list",
 	"admin:report", "admin:resolve-report", "admin:remove", "admin:restore",
 	"admin:suspend", "admin:reinstate", "admin:announce",
 	"admin:reports", "admin:history", "admin:stats", "admin:tail", "admin:record",
-	"socket:resumed",
 )
 
 func laterNames(names ...string) map[string]bool {

@@ -72,6 +72,12 @@ const (
 	RequestExists        Code = "FRIEND_REQUEST_EXISTS"
 	RequestNotFound      Code = "FRIEND_REQUEST_NOT_FOUND"
 	NotInRoom            Code = "NOT_IN_ROOM"
+	ConversationExists   Code = "CONVERSATION_EXISTS"
+	AlreadyParticipant   Code = "ALREADY_A_PARTICIPANT"
+	NotParticipant       Code = "NOT_A_PARTICIPANT"
+	TooManyParticipants  Code = "TOO_MANY_PARTICIPANTS"
+	AlreadyDelivered     Code = "ALREADY_DELIVERED"
+	AlreadyRead          Code = "ALREADY_READ"
 
 	Parked         Code = "PARKED"
 	LogUnavailable Code = "LOG_UNAVAILABLE"
@@ -125,6 +131,12 @@ var codes = map[Code]struct {
 	RequestExists:        {"a friend request between you is already open", false},
 	RequestNotFound:      {"no such friend request is open", false},
 	NotInRoom:            {"join the room first", false},
+	ConversationExists:   {"there is a direct conversation between you already", false},
+	AlreadyParticipant:   {"a user to be added is in the conversation already", false},
+	NotParticipant:       {"a user to be removed is not in the conversation", false},
+	TooManyParticipants:  {"a conversation has room for 1000 participants", false},
+	AlreadyDelivered:     {"this message was marked as delivered already", false},
+	AlreadyRead:          {"this message was marked as read already", false},
 
 	Parked:         {"the record is stored, but the server could not apply it; operators have been told", false},
 	LogUnavailable: {"the log does not take records right now", true},

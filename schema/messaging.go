@@ -71,10 +71,13 @@ type MessageEdit struct {
 	Content        string `json:"content"`
 }
 
-// MessageList is the data of message:list.
+// MessageList is the data of message:list. At most one of Before, After and Around
+// is set; each is the id of a message.
 type MessageList struct {
 	ConversationID string `json:"conversationId"`
 	Page
+	After  string `json:"after,omitempty"`
+	Around string `json:"around,omitempty"`
 }
 
 // Conversation is a conversation as pushes and queries show it. What is omitted
@@ -141,12 +144,14 @@ type (
 		DeliveredTo    string `json:"deliveredTo"`
 		DeliveredAt    Time   `json:"deliveredAt"`
 	}
-	// MessageRead is pushed as message:read.
+	// MessageRead is pushed as message:read. UnreadCount is the reader's own, for
+	// their other sockets and the ack alone.
 	MessageRead struct {
 		MessageID      string `json:"messageId"`
 		ConversationID string `json:"conversationId"`
 		ReadBy         string `json:"readBy"`
 		ReadAt         Time   `json:"readAt"`
+		UnreadCount    *int   `json:"unreadCount,omitempty"`
 	}
 	// MessageEdited is pushed as message:edit.
 	MessageEdited struct {
