@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -226,7 +227,7 @@ func compareUser(t rapid.TB, v *View, want *oracle, viewer, user string) {
 	same(t, "followed", pages(t, func(before string) (schema.Items[schema.Actor], error) {
 		return v.Following(viewer, schema.UserPage{UserID: user, Page: schema.Page{Before: before, Limit: 1}})
 	}), followed)
-	ids := slices.Collect(v.FollowersOf(user))
+	ids := slices.Collect(v.FollowersOf(user, math.MaxUint64))
 	slices.Reverse(ids)
 	same(t, "ids of followers", ids, want.followersOf(user))
 	same(t, "number of followers", v.FollowersCount(user), len(followers))

@@ -110,17 +110,19 @@ func (v *View) PostExists(postID string) bool {
 	return ok
 }
 
-// Follows reports whether one user follows another.
-func (v *View) Follows(follower, followed string) bool {
-	return v.state.graph.isFollowing(follower, followed)
+// Follows reports whether one user follows another since before a place in the log.
+func (v *View) Follows(follower, followed string, before uint64) bool {
+	row := v.state.graph.following.get(pair(follower, followed))
+	return row != nil && seqOf(row) < before
 }
 
-// FollowersOf yields the followers of a user, those who followed first first.
-func (v *View) FollowersOf(userID string) iter.Seq[string] {
+// FollowersOf yields those who follow a user since before a place in the log, who
+// followed first first.
+func (v *View) FollowersOf(userID string, before uint64) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		prefix := owned(userID)
-		for _, follower := range v.state.graph.followers.scan(prefix, prefix) {
-			if !yield(string(follower)) {
+		for key, follower := range v.state.graph.followers.scan(prefix, prefix) {
+			if seqOf(key) >= before || !yield(string(follower)) {
 				return
 			}
 		}

@@ -74,37 +74,54 @@ func (a *acks) whenNone() <-chan struct{} {
 // be called before Serve and after it.
 func (s *Server) Deliver(batch []projections.Applied) {
 	followers := s.lookUpFollowers(batch)
+	var pushes []delivery
 	for i := range batch {
 		r, o := &batch[i].Record, &batch[i].Outcome
 		if w, ok := s.acks.take(r.ID); ok {
 			w.settle(r, o)
 		}
+		pushes = pushes[:0]
 		for j := range o.Pushes {
 			p := &o.Pushes[j]
-			s.deliver(&delivery{
-				event:  p.Event,
-				seq:    r.Seq,
-				at:     r.Time,
-				data:   p.Data,
-				rooms:  p.Rooms,
-				users:  followers[p.FollowersOf],
-				origin: r.Socket,
+			users := p.Users
+			if p.FollowersOf != "" {
+				users = followers[audience{p.FollowersOf, r.Seq}]
+			}
+			pushes = append(pushes, delivery{
+				event:   p.Event,
+				seq:     r.Seq,
+				at:      r.Time,
+				data:    p.Data,
+				rooms:   p.Rooms,
+				users:   users,
+				origin:  r.Socket,
+				own:     p.Own,
+				actor:   r.Actor.ID,
+				evicted: p.Evicted,
+				closed:  p.Closed,
 			})
 		}
+		s.deliver(r.Seq, pushes...)
 	}
 }
 
+// audience is the followers of a user at a place in the log.
+type audience struct {
+	of  string
+	seq uint64
+}
+
 // lookUpFollowers returns the connected followers of everyone whose followers are
-// told something in the batch, by user id.
-func (s *Server) lookUpFollowers(batch []projections.Applied) map[string][]string {
-	var followers map[string][]string
+// told something in the batch. Whoever follows from a later place on is none yet.
+func (s *Server) lookUpFollowers(batch []projections.Applied) map[audience][]string {
+	var followers map[audience][]string
 	for i := range batch {
 		for _, p := range batch[i].Outcome.Pushes {
 			if p.FollowersOf != "" {
 				if followers == nil {
-					followers = make(map[string][]string)
+					followers = make(map[audience][]string)
 				}
-				followers[p.FollowersOf] = nil
+				followers[audience{p.FollowersOf, batch[i].Record.Seq}] = nil
 			}
 		}
 	}
@@ -112,8 +129,8 @@ func (s *Server) lookUpFollowers(batch []projections.Applied) map[string][]strin
 		return nil
 	}
 	err := s.cfg.Models.View(func(v *projections.View) error {
-		for of := range followers {
-			followers[of] = s.connectedFollowers(v, of)
+		for a := range followers {
+			followers[a] = s.connectedFollowers(v, a.of, a.seq)
 		}
 		return nil
 	})
@@ -123,8 +140,9 @@ func (s *Server) lookUpFollowers(batch []projections.Applied) map[string][]strin
 	return followers
 }
 
-func (s *Server) deliver(d *delivery) {
-	told, slow := s.hub.deliver(d)
+// deliver pushes what a record at seq, or a signal (0), tells.
+func (s *Server) deliver(seq uint64, pushes ...delivery) {
+	told, slow := s.hub.deliver(seq, pushes)
 	s.metrics.pushes.Add(float64(told))
 	for _, session := range slow {
 		session.tooSlow()

@@ -55,12 +55,13 @@ func connect(s *session, c *call, p *schema.Connect) {
 			wanted |= bitOf(n)
 		}
 	}
-	refusal := s.goLive(wanted, func(connected schema.Connected) {
-		c.ok(mustJSON(connected))
-		if p.Resume != nil {
-			s.tell("socket:resync", mustJSON(schema.Resync{Reason: schema.ResyncUnavailable, Seq: connected.Seq}))
-		}
-	})
+	e := entry{wanted: wanted, live: func(connected schema.Connected) { c.ok(mustJSON(connected)) }}
+	var refusal *schema.Error
+	if p.Resume != nil {
+		refusal = s.comeBack(e, p.Resume)
+	} else {
+		refusal = s.goLive(e)
+	}
 	if refusal != nil {
 		c.fail(refusal)
 		s.close(schema.CloseTooManySockets)
@@ -70,49 +71,85 @@ func connect(s *session, c *call, p *schema.Connect) {
 // connectQuietly connects a socket that came with a token in its handshake and
 // never sent socket:connect: as if it had, with nothing in it. handling is held.
 func (s *session) connectQuietly() *schema.Error {
-	return s.goLive(^namespaces(0), func(schema.Connected) {})
+	return s.goLive(entry{wanted: ^namespaces(0), live: func(schema.Connected) {}})
 }
 
-// goLive puts the socket into its user's rooms and calls live with where it
-// stands: pushes of everything after that place reach the socket, after whatever
-// live queues, and of nothing before it.
-func (s *session) goLive(wanted namespaces, live func(schema.Connected)) *schema.Error {
-	connected, refusal := s.takeSeats(wanted, live)
+// entry is how a socket becomes live.
+type entry struct {
+	wanted namespaces
+	// live is told where the socket stands: pushes of everything after that place
+	// reach it, after whatever live queues, and of nothing before it.
+	live func(schema.Connected)
+
+	// Of a client that was here before:
+	rooms    []string // those it was in and may be in, as of a place in the log
+	asOf     uint64
+	resuming *resume // pushes after asOf are held back for what it missed; nil: none are
+}
+
+// goLive puts the socket into its user's rooms, and into those of the entry.
+func (s *session) goLive(e entry) *schema.Error {
+	connected, _, refusal := s.takeSeats(e)
 	if refusal == nil {
-		s.record(connectEvent, schema.UserRoom(connected.User.ID), schema.Connect{Namespaces: connected.Namespaces})
+		s.arrived(connected)
 	}
 	return refusal
 }
 
-func (s *session) takeSeats(wanted namespaces, live func(schema.Connected)) (connected schema.Connected, refusal *schema.Error) {
+// arrived records that the socket is connected.
+func (s *session) arrived(connected schema.Connected) {
+	s.record(connectEvent, schema.UserRoom(connected.User.ID), schema.Connect{Namespaces: connected.Namespaces})
+}
+
+// takeSeats returns stale, and does nothing, when users were made to leave rooms
+// after the place as of which the entry's rooms may be entered.
+func (s *session) takeSeats(e entry) (connected schema.Connected, stale bool, refusal *schema.Error) {
 	server, identity := s.server, s.identity.Load()
 	user := schema.UserRoom(identity.Actor.ID)
 	h := &server.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.sockets[s.id] != s {
-		return connected, schema.NewError(schema.ShuttingDown, "") // it has closed meanwhile
+		return connected, false, schema.NewError(schema.ShuttingDown, "") // it has closed meanwhile
 	}
 	if r := h.rooms[user]; r != nil && len(r.members) >= server.cfg.MaxSocketsPerUser {
-		return connected, schema.NewError(schema.TooManySockets, "")
+		return connected, false, schema.NewError(schema.TooManySockets, "")
 	}
-	s.wanted = wanted
-	s.chosen = wanted & allowed(identity)
-	names := []string{user, schema.RoomPublic}
-	if s.chosen&bitOf(schema.Admin) != 0 {
-		names = append(names, schema.RoomAdmin)
+	if e.asOf != 0 && h.evicted > e.asOf {
+		return connected, true, nil
 	}
+	s.wanted = e.wanted
+	s.chosen = e.wanted & allowed(identity)
+	names := ownRooms(identity.Actor.ID, s.chosen)
 	for _, name := range names {
-		h.enter(s, name, len(names))
+		h.enter(s, name, 0, len(names))
+	}
+	for _, name := range e.rooms {
+		if h.enter(s, name, e.asOf, server.cfg.MaxRoomsPerSocket) {
+			names = append(names, name)
+		}
 	}
 	server.arrive(identity.Actor, h.rooms[user])
-	// The models cannot pass this place unseen: what they apply next is delivered
-	// under hub.mu, to this socket too.
-	s.since = server.cfg.Models.Applied()
+	s.since, s.resuming = e.asOf, e.resuming
+	if e.resuming == nil {
+		// The models cannot pass this place unseen: what they apply next is delivered
+		// under hub.mu, to this socket too.
+		s.since = server.cfg.Models.Applied()
+	}
 	s.joined.Store(true)
-	connected = schema.Connected{User: identity.Actor, Namespaces: s.chosen.list(), Rooms: names, Seq: s.since}
-	live(connected)
-	return connected, nil
+	connected = schema.Connected{User: identity.Actor, Namespaces: s.chosen.list(), Rooms: names, Seq: s.since, Resumed: e.resuming != nil}
+	e.live(connected)
+	return connected, false, nil
+}
+
+// ownRooms returns the rooms that a user's socket is in without having asked, the
+// user's own first.
+func ownRooms(user string, chosen namespaces) []string {
+	names := []string{schema.UserRoom(user), schema.RoomPublic}
+	if chosen&bitOf(schema.Admin) != 0 {
+		names = append(names, schema.RoomAdmin)
+	}
+	return names
 }
 
 // allowed returns the namespaces whose pushes a token's roles allow.
@@ -139,7 +176,7 @@ func refresh(s *session, c *call, p *schema.Refresh) {
 	h.mu.Lock()
 	s.chosen = s.wanted & allowed(&identity)
 	if s.chosen&bitOf(schema.Admin) != 0 {
-		h.enter(s, schema.RoomAdmin, len(s.seats)+1)
+		h.enter(s, schema.RoomAdmin, 0, len(s.seats)+1)
 	} else {
 		h.leave(s, schema.RoomAdmin)
 	}

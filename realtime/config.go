@@ -31,6 +31,8 @@ type Config struct {
 	MaxQueuedFrames   int // waiting to be written to one socket
 	MaxQueuedBytes    int // waiting to be written to one socket
 	MaxFactsInFlight  int // facts of one socket that wait for their ack
+	MaxResume         int // missed pushes that a client is sent again
+	MaxResumesAtOnce  int // of all clients, being read from the log at one time
 	MaxHandshakes     int // TCP connections that have not upgraded yet; at least MaxConnections
 
 	RateEvents int           // commands of one socket in a RateWindow; 0: no limit
@@ -59,6 +61,8 @@ func Defaults() Config {
 		MaxQueuedFrames:   1024,
 		MaxQueuedBytes:    1 << 20,
 		MaxFactsInFlight:  64,
+		MaxResume:         10_000,
+		MaxResumesAtOnce:  4,
 		MaxHandshakes:     1024,
 
 		RateEvents: 100,
@@ -95,6 +99,8 @@ func (c Config) check() error {
 		{"MaxQueuedFrames", int64(c.MaxQueuedFrames)},
 		{"MaxQueuedBytes", int64(c.MaxQueuedBytes)},
 		{"MaxFactsInFlight", int64(c.MaxFactsInFlight)},
+		{"MaxResume", int64(c.MaxResume)},
+		{"MaxResumesAtOnce", int64(c.MaxResumesAtOnce)},
 		{"MaxHandshakes", int64(c.MaxHandshakes)},
 		{"RateWindow", int64(c.RateWindow)},
 		{"HandshakeTimeout", int64(c.HandshakeTimeout)},

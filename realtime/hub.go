@@ -19,7 +19,10 @@ type hub struct {
 	rooms   map[string]*room    // by name; none is empty
 	users   map[string]*user    // by user id: connected, or gone for less than the grace period
 	stamp   uint64              // of the push being delivered
-	closed  bool                // no more sockets are taken
+
+	delivered uint64 // place of the last record whose pushes were delivered
+	evicted   uint64 // place of the last record that made users leave a room
+	closed    bool   // no more sockets are taken
 }
 
 func newHub() hub {
@@ -33,7 +36,14 @@ func newHub() hub {
 // room is a set of sockets.
 type room struct {
 	name    string
-	members []*session
+	members []member
+}
+
+// member is a socket in a room. Pushes of records up to since are not for it as a
+// member of the room: it was let in by what the read models said after them.
+type member struct {
+	*session
+	since uint64
 }
 
 // seat is a socket's place in a room: members[place] is that socket.
@@ -42,9 +52,9 @@ type seat struct {
 	place int
 }
 
-// enter puts the socket into the room, mu held. It returns false when the socket
-// is in max rooms already.
-func (h *hub) enter(s *session, name string, max int) bool {
+// enter puts the socket into the room, to hear of what comes after since, mu held.
+// It returns false when the socket is in max rooms already.
+func (h *hub) enter(s *session, name string, since uint64, max int) bool {
 	if s.seatIn(name) >= 0 {
 		return true
 	}
@@ -57,7 +67,7 @@ func (h *hub) enter(s *session, name string, max int) bool {
 		h.rooms[name] = r
 	}
 	s.seats = append(s.seats, seat{r, len(r.members)})
-	r.members = append(r.members, s)
+	r.members = append(r.members, member{s, since})
 	return true
 }
 
@@ -81,21 +91,40 @@ func (h *hub) stand(at seat) {
 		r.members[at.place] = moved
 		moved.seats[moved.seatIn(r.name)].place = at.place
 	}
-	r.members[last] = nil
+	r.members[last] = member{}
 	r.members = r.members[:last]
 	if last == 0 {
 		delete(h.rooms, r.name)
 	}
 }
 
-// join is enter for a connected socket.
-func (h *hub) join(s *session, name string, max int) bool {
+// join is enter for a connected socket that may be in the room as of a place in
+// the log. It returns stale when users were made to leave rooms since: then that
+// place says nothing of now.
+func (h *hub) join(s *session, name string, asOf uint64, max int) (joined, stale bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.sockets[s.id] != s {
-		return true // it has closed meanwhile
+	switch {
+	case h.sockets[s.id] != s:
+		return true, false // it has closed meanwhile
+	case h.evicted > asOf:
+		return false, true
 	}
-	return h.enter(s, name, max)
+	return h.enter(s, name, asOf, max), false
+}
+
+// evict makes the sockets of users leave the room, or all sockets when everyone
+// is set, mu held.
+func (h *hub) evict(name string, users []string, everyone bool) {
+	r := h.rooms[name]
+	if r == nil {
+		return
+	}
+	for _, m := range slices.Clone(r.members) {
+		if everyone || slices.Contains(users, m.userID()) {
+			h.leave(m.session, name)
+		}
+	}
 }
 
 func (h *hub) part(s *session, name string) bool {
@@ -138,27 +167,46 @@ type delivery struct {
 	rooms  []string
 	users  []string // told in their own user rooms, after the rooms
 	origin string   // id of the socket that sent it, which is not told; "" for none
+
+	own   json.RawMessage // what the sockets of actor are told instead of data; nil: the same
+	actor string
+
+	evicted []string // users who leave the first room once they are told
+	closed  bool     // everyone does
 }
 
-// deliver queues the push on every socket of its rooms, once on each, as of the
-// first room that the socket is in. It returns how many sockets it went to, and
-// those whose queue was full: the caller closes them.
-func (h *hub) deliver(d *delivery) (told int, slow []*session) {
+// deliver queues the pushes of one record, or of none (seq 0), each on every socket
+// of its rooms, once, as of the first room that the socket is in. It returns how
+// many sockets were told, and those whose queue was full: the caller closes them.
+//
+// All of a record is delivered under one lock: between two records every socket
+// has heard either all or nothing of the next.
+func (h *hub) deliver(seq uint64, all []delivery) (told int, slow []*session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.stamp++
-	p := pass{delivery: d, namespace: bitOf(schema.NamespaceOf(d.event)), stamp: h.stamp}
-	for _, name := range d.rooms {
-		if r := h.rooms[name]; r != nil {
-			p.tell(r)
+	for i := range all {
+		d := &all[i]
+		h.stamp++
+		p := pass{delivery: d, namespace: bitOf(schema.NamespaceOf(d.event)), stamp: h.stamp}
+		for _, name := range d.rooms {
+			if r := h.rooms[name]; r != nil {
+				p.tell(r)
+			}
 		}
-	}
-	for _, id := range d.users {
-		if u := h.users[id]; u != nil && u.room != nil {
-			p.tell(u.room)
+		for _, id := range d.users {
+			if u := h.users[id]; u != nil && u.room != nil {
+				p.tell(u.room)
+			}
 		}
+		if d.closed || len(d.evicted) > 0 {
+			h.evict(d.rooms[0], d.evicted, d.closed)
+			h.evicted = seq
+		}
+		told += p.told
+		slow = append(slow, p.slow...)
 	}
-	return p.told, p.slow
+	h.delivered = max(h.delivered, seq)
+	return told, slow
 }
 
 // pass is one delivery under way.
@@ -167,6 +215,7 @@ type pass struct {
 	namespace namespaces
 	stamp     uint64
 	tail      []byte // made when the first room turns out to have members
+	ownTail   []byte // likewise
 	told      int
 	slow      []*session
 }
@@ -175,12 +224,21 @@ func (p *pass) tell(r *room) {
 	if p.tail == nil {
 		p.tail = newPushTail(p.at, p.data)
 	}
-	frame := pushFrame{head: newPushHead(p.event, r.name, p.seq), tail: p.tail}
-	for _, s := range r.members {
+	frame := &pushFrame{head: newPushHead(p.event, r.name, p.seq), tail: p.tail}
+	own := frame
+	if p.own != nil {
+		if p.ownTail == nil {
+			p.ownTail = newPushTail(p.at, p.own)
+		}
+		own = &pushFrame{head: frame.head, tail: p.ownTail}
+	}
+	for i := range r.members {
+		m := &r.members[i]
+		s := m.session
 		switch {
 		case s.stamp == p.stamp: // it was in an earlier room
 			continue
-		case p.seq != 0 && p.seq <= s.since: // its connect ack already stands after this
+		case p.seq != 0 && p.seq <= max(s.since, m.since):
 			continue
 		case s.chosen&p.namespace == 0 && r.name != schema.RoomPublic:
 			continue
@@ -188,7 +246,15 @@ func (p *pass) tell(r *room) {
 			continue
 		}
 		s.stamp = p.stamp
-		if !s.out.push(&frame) {
+		f := frame
+		if own != frame && s.userID() == p.actor {
+			f = own
+		}
+		if p.seq != 0 && s.resuming != nil {
+			s.resuming.hold(p.seq, f)
+			continue
+		}
+		if !s.out.push(f) {
 			p.slow = append(p.slow, s)
 			continue
 		}

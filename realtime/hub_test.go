@@ -49,7 +49,7 @@ func TestRoomsAgainstSets(t *testing.T) {
 					}
 				}
 				want := rooms[room][s.id] || in < most
-				if got := h.join(s, room, most); got != want {
+				if got, _ := h.join(s, room, 0, most); got != want {
 					t.Fatalf("%s joins %s: %v, want %v", s.id, room, got, want)
 				}
 				if want {
@@ -84,7 +84,7 @@ func TestRoomsAgainstSets(t *testing.T) {
 			"push": func(t *rapid.T) {
 				origin := anyone(t)
 				to := rapid.SliceOfN(roomName, 1, 4).Draw(t, "rooms")
-				h.deliver(&delivery{event: "post:like", seq: 1, rooms: to, origin: origin.id})
+				h.deliver(1, []delivery{{event: "post:like", seq: 1, rooms: to, origin: origin.id}})
 				for id, s := range sockets {
 					first := slices.IndexFunc(to, func(room string) bool { return rooms[room][id] })
 					var heard []byte
@@ -133,10 +133,10 @@ func TestSlowSocketsAreNamedAndOthersToldAll(t *testing.T) {
 	slow.out.limits.MaxQueuedFrames = 2
 	for _, s := range []*session{slow, fast} {
 		h.sockets[s.id] = s
-		h.join(s, schema.RoomPublic, 1)
+		h.join(s, schema.RoomPublic, 0, 1)
 	}
 	for i := 1; i <= 3; i++ {
-		told, tooSlow := h.deliver(&delivery{event: "post:like", rooms: []string{schema.RoomPublic}})
+		told, tooSlow := h.deliver(0, []delivery{{event: "post:like", rooms: []string{schema.RoomPublic}}})
 		if i <= 2 && (told != 2 || tooSlow != nil) || i == 3 && (told != 1 || len(tooSlow) != 1 || tooSlow[0] != slow) {
 			t.Errorf("push %d: told %d, too slow %v", i, told, tooSlow)
 		}
@@ -152,12 +152,12 @@ func TestFactsUpToTheConnectAckAreNotPushed(t *testing.T) {
 	s := quietSession("alice's phone")
 	s.since = 5
 	h.sockets[s.id] = s
-	h.join(s, "user:alice", 1)
+	h.join(s, "user:alice", 0, 1)
 	for _, c := range []struct {
 		seq  uint64
 		told int
 	}{{4, 0}, {5, 0}, {6, 1}, {0, 1}} { // 0: a signal, which has no place in the log
-		if told, _ := h.deliver(&delivery{event: "post:like", seq: c.seq, rooms: []string{"user:alice"}}); told != c.told {
+		if told, _ := h.deliver(c.seq, []delivery{{event: "post:like", seq: c.seq, rooms: []string{"user:alice"}}}); told != c.told {
 			t.Errorf("connected at 5, told of %d: %d", c.seq, told)
 		}
 	}

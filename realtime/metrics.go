@@ -18,6 +18,8 @@ type metrics struct {
 	pushes  prometheus.Counter
 	closes  *prometheus.CounterVec
 	refused *prometheus.CounterVec
+	resumes *prometheus.CounterVec
+	resumed prometheus.Counter
 }
 
 func newMetrics(s *Server) (*metrics, error) {
@@ -47,12 +49,18 @@ func newMetrics(s *Server) (*metrics, error) {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "roomlog_refused_connections_total", Help: "Connections refused before the upgrade, by reason.",
 		}, []string{"reason"}),
+		resumes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "roomlog_resumes_total", Help: "Clients that asked for what they missed, by outcome: resumed or why they were told to read anew.",
+		}, []string{"outcome"}),
+		resumed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "roomlog_resumed_pushes_total", Help: "Missed pushes that clients were sent again.",
+		}),
 	}
 	gauge := func(name, help string, value func(Stats) int) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value(s.Stats())) })
 	}
 	for _, c := range []prometheus.Collector{
-		m.events, m.acks, m.pushes, m.closes, m.refused,
+		m.events, m.acks, m.pushes, m.closes, m.refused, m.resumes, m.resumed,
 		gauge("roomlog_sockets", "Open sockets.", func(st Stats) int { return st.Sockets }),
 		gauge("roomlog_rooms", "Rooms with at least one socket.", func(st Stats) int { return st.Rooms }),
 		gauge("roomlog_users", "Users with at least one socket.", func(st Stats) int { return st.Users }),

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -22,6 +23,9 @@ type user struct {
 	room      *room       // of the user's sockets; nil during the grace period
 	left      schema.Time // when the last socket closed; 0 while one is open
 	announced bool        // followers were told that the user is online
+
+	resumed      int       // missed pushes sent again since resumesSince
+	resumesSince time.Time // at most a minute ago, or resumed means nothing
 }
 
 // presence tells connected followers who comes and goes. Several sockets of one
@@ -159,7 +163,7 @@ func (s *Server) announce(all []news) {
 	err := s.cfg.Models.View(func(v *projections.View) error {
 		for i := range all {
 			n := &all[i]
-			n.users = slices.DeleteFunc(s.connectedFollowers(v, n.about), func(id string) bool {
+			n.users = slices.DeleteFunc(s.connectedFollowers(v, n.about, math.MaxUint64), func(id string) bool {
 				return v.Blocked(id, n.about)
 			})
 		}
@@ -170,18 +174,19 @@ func (s *Server) announce(all []news) {
 		return
 	}
 	for i := range all {
-		s.deliver(&all[i].delivery)
+		s.deliver(0, all[i].delivery)
 	}
 }
 
-// connectedFollowers returns the followers of a user who are connected, by
+// connectedFollowers returns those who follow a user since before a place in the
+// log and are connected, by
 // whichever is shorter: the list of followers or that of connected users.
-func (s *Server) connectedFollowers(v *projections.View, of string) []string {
+func (s *Server) connectedFollowers(v *projections.View, of string, before uint64) []string {
 	s.hub.mu.Lock()
 	connected := len(s.hub.users)
 	s.hub.mu.Unlock()
 	if v.FollowersCount(of) <= connected {
-		return slices.Collect(v.FollowersOf(of))
+		return slices.Collect(v.FollowersOf(of, before))
 	}
 	s.hub.mu.Lock()
 	ids := make([]string, 0, connected)
@@ -189,7 +194,7 @@ func (s *Server) connectedFollowers(v *projections.View, of string) []string {
 		ids = append(ids, id)
 	}
 	s.hub.mu.Unlock()
-	return slices.DeleteFunc(ids, func(id string) bool { return !v.Follows(id, of) })
+	return slices.DeleteFunc(ids, func(id string) bool { return !v.Follows(id, of, before) })
 }
 
 // presenceOf answers for one user, as the viewer may see it: someone blocked, or

@@ -35,6 +35,7 @@ type Server struct {
 	acks     acks
 	presence presence
 	workers  workers
+	resumes  chan struct{} // holds a token for every client whose missed pushes are being read
 
 	slots      atomic.Int64 // connections, with those in the handshake
 	handshakes atomic.Int64 // TCP connections that have not been upgraded
@@ -70,6 +71,7 @@ func New(cfg Config) (*Server, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.acks.waiting = make(map[string]waitingAck)
 	s.workers.tasks = make(chan *task)
+	s.resumes = make(chan struct{}, cfg.MaxResumesAtOnce)
 	s.audit = auditor{log: cfg.Log, logger: s.log, samples: make(map[[2]string]*sample)}
 	var err error
 	if s.metrics, err = newMetrics(s); err != nil {

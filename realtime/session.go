@@ -37,8 +37,11 @@ type session struct {
 	pinged int64       // Unix ms of the last ping, 0: none yet; the sweep's
 
 	// Guarded by hub.mu.
-	seats  []seat
-	since  uint64     // pushes up to this place are not for this socket
+	seats []seat
+	since uint64 // pushes up to this place are not for this socket
+
+	resuming *resume // what it missed is being sent; nil once it is live
+
 	stamp  uint64     // of the last delivery that reached it
 	wanted namespaces // whose pushes the client asked for
 	chosen namespaces // of these, what its token allows

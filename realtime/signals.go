@@ -21,7 +21,7 @@ var socialSignals = map[string]command{
 
 // joinPost lets a socket into the room of a post that is there.
 func joinPost(s *session, c *call, p *schema.PostRef) {
-	err := s.server.cfg.Models.View(func(v *projections.View) error {
+	err := s.server.enterRoom(s, schema.PostRoom(p.PostID), func(v *projections.View) error {
 		if !v.PostExists(p.PostID) {
 			return schema.NewError(schema.PostNotFound, "")
 		}
@@ -29,10 +29,6 @@ func joinPost(s *session, c *call, p *schema.PostRef) {
 	})
 	if err != nil {
 		c.failWith(err)
-		return
-	}
-	if !s.server.hub.join(s, schema.PostRoom(p.PostID), s.server.cfg.MaxRoomsPerSocket) {
-		c.fail(schema.NewError(schema.TooManyRooms, ""))
 		return
 	}
 	s.record("post:join", "post:"+p.PostID, p)
@@ -93,7 +89,7 @@ func (s *Server) onSignal(r eventlog.Record) {
 			s.log.Warn("signal with bad data", "event", r.Event, "error", err)
 			return
 		}
-		s.deliver(&delivery{
+		s.deliver(0, delivery{
 			event:  r.Event,
 			at:     r.Time,
 			data:   mustJSON(schema.UserTyping{PostID: p.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, Action: p.Action}),

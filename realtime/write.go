@@ -20,14 +20,15 @@ type sendQueue struct {
 	flusher *sync.WaitGroup // counts the goroutine that writes
 
 	mu      sync.Mutex
-	queued  *buffer // nil when nothing is queued
-	waiting load    // queued or being written
-	taken   load    // being written
-	pushes  uint64  // n of the last push
-	began   int64   // Unix ms at which the write in progress began, 0: none
-	writing bool    // a goroutine writes
-	sealed  bool    // nothing more is taken: the close frame is queued, or the socket gone
-	hangUp  bool    // close the connection, not only our side, when all is written
+	queued  *buffer       // nil when nothing is queued
+	waiting load          // queued or being written
+	taken   load          // being written
+	pushes  uint64        // n of the last push
+	began   int64         // Unix ms at which the write in progress began, 0: none
+	writing bool          // a goroutine writes
+	half    chan struct{} // closed when offer has room again; nil while nobody waits
+	sealed  bool          // nothing more is taken: the close frame is queued, or the socket gone
+	hangUp  bool          // close the connection, not only our side, when all is written
 }
 
 // load is an amount of frames; pushes are some of them.
@@ -52,6 +53,26 @@ func (q *sendQueue) push(f *pushFrame) bool {
 	}
 	q.appendPush(f)
 	return true
+}
+
+// offer queues a push only while the queue is less than half full, so that a
+// sender that can wait leaves room for those that cannot. When it did not, it
+// returns a channel that is closed when it may be asked again. A sealed queue takes
+// everything and keeps nothing.
+func (q *sendQueue) offer(f *pushFrame) (again <-chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.sealed {
+		return nil
+	}
+	if !q.halfEmpty() {
+		if q.half == nil {
+			q.half = make(chan struct{})
+		}
+		return q.half
+	}
+	q.appendPush(f)
+	return nil
 }
 
 // send queues one frame. It returns false when the queue is full.
@@ -85,6 +106,7 @@ func (q *sendQueue) seal(last *pushFrame, closing []byte, drop bool) bool {
 	}
 	q.append(ws.OpClose, closing)
 	q.sealed = true
+	q.wake()
 	return true
 }
 
@@ -94,6 +116,7 @@ func (q *sendQueue) finish(flush bool) {
 	q.mu.Lock()
 	q.sealed = true
 	q.hangUp = true
+	q.wake()
 	if !flush {
 		q.forget()
 	}
@@ -125,6 +148,18 @@ func (q *sendQueue) isSealed() bool {
 func (q *sendQueue) hasRoom(size int) bool {
 	return q.waiting.frames == 0 ||
 		q.waiting.frames < q.limits.MaxQueuedFrames && q.waiting.bytes+size <= q.limits.MaxQueuedBytes
+}
+
+func (q *sendQueue) halfEmpty() bool {
+	return q.waiting.frames <= q.limits.MaxQueuedFrames/2 && q.waiting.bytes <= q.limits.MaxQueuedBytes/2
+}
+
+// wake lets the one who waits for room look again.
+func (q *sendQueue) wake() {
+	if q.half != nil && (q.sealed || q.halfEmpty()) {
+		close(q.half)
+		q.half = nil
+	}
 }
 
 func (q *sendQueue) open() *buffer {
@@ -194,6 +229,7 @@ func (q *sendQueue) take() (b *buffer, after func(net.Conn)) {
 	defer q.mu.Unlock()
 	q.waiting.add(-q.taken.frames, -q.taken.pushes, -q.taken.bytes)
 	q.taken = q.waiting
+	q.wake()
 	if q.queued != nil {
 		b, q.queued = q.queued, nil
 		q.began = time.Now().UnixMilli()

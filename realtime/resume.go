@@ -1,0 +1,334 @@
+package realtime
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"roomlog/eventlog"
+	"roomlog/projections"
+	"roomlog/schema"
+)
+
+// A client that lost its connection comes back with the place in the log up to
+// which it heard everything. It is told what it missed, read from the log, and
+// then goes live:
+//
+//   - It takes its seats at once, but pushes of facts pass it by (resume.hold).
+//     The rounds of catchUp tell it what the history lists for it, each up to the
+//     place where the read models stand, as of which it may hear it.
+//   - From a short round on, pushes that are delivered meanwhile are held. Every
+//     push up to the round's end is in the history, every later one is held or not
+//     delivered yet: so the socket goes live without a gap or a doubled push.
+//   - All that happens within its socket:connect: the socket's next command is
+//     carried out when it is live, so that no ack overtakes a missed push.
+
+const (
+	// resumeChunk is how many missed pushes are read and encoded at a time.
+	resumeChunk = 256
+	// resumeWait is how long a client that is ahead of the read models waits for
+	// them: another node told it of what this one has yet to apply.
+	resumeWait = 5 * time.Second
+	// resumeBudgets is how many times MaxResume a user may be told again in a minute,
+	// on all their sockets together.
+	resumeBudgets = 10
+)
+
+// resume is a socket that is told what it missed. Guarded by hub.mu.
+type resume struct {
+	holding bool
+	held    []heldPush // while holding, in the order of the log
+	bytes   int
+	limits  *Config
+}
+
+type heldPush struct {
+	seq uint64
+	*pushFrame
+}
+
+// hold keeps a push for when the socket is live, or drops it while the log is
+// still to be read. Who has too much held for them is not live soon: they read on.
+func (r *resume) hold(seq uint64, f *pushFrame) {
+	if !r.holding {
+		return
+	}
+	r.bytes += len(f.head) + len(f.tail)
+	if len(r.held) >= r.limits.MaxQueuedFrames/2 || r.bytes > r.limits.MaxQueuedBytes/2 {
+		*r = resume{limits: r.limits}
+		return
+	}
+	r.held = append(r.held, heldPush{seq, f})
+}
+
+// errGone means that the socket closed while it was told what it missed.
+var errGone = errors.New("the socket is gone")
+
+// recovery is a client that comes back.
+type recovery struct {
+	*session
+	user   string
+	chosen namespaces
+	asked  []string // rooms that the client says it was in
+}
+
+// missed is what a client was not told, up to a place in the log.
+type missed struct {
+	upTo    uint64
+	seqs    []uint64
+	rooms   []string // those asked for that may be entered
+	tooMany bool
+}
+
+// comeBack is goLive for a client that was here before: it takes its rooms again
+// as far as it may, and is told what it missed, or to read everything anew.
+func (s *session) comeBack(e entry, from *schema.Resume) *schema.Error {
+	server, identity := s.server, s.identity.Load()
+	c := recovery{session: s, user: identity.Actor.ID, chosen: e.wanted & allowed(identity), asked: from.Rooms}
+	for {
+		reason := server.foreign(from)
+		m, err := c.missedSince(from.Seq, reason == "")
+		switch {
+		case errors.Is(err, errGone):
+			return schema.NewError(schema.ShuttingDown, "")
+		case err != nil:
+			server.log.Error("resume: reading what was missed", "error", err)
+			return schema.NewError(schema.Internal, "")
+		case m.tooMany:
+			reason = schema.ResyncTooFar
+		case reason == "" && !server.hub.mayResume(c.user, len(m.seqs), server.cfg.MaxResume*resumeBudgets, time.Now()):
+			reason = schema.ResyncUnavailable
+		}
+		e.rooms, e.asOf, e.resuming = m.rooms, m.upTo, nil
+		if reason == "" {
+			e.resuming = &resume{limits: &server.cfg}
+		}
+		connected, stale, refusal := s.takeSeats(e)
+		if stale {
+			continue
+		}
+		if refusal != nil {
+			return refusal
+		}
+		s.arrived(connected)
+		if reason != "" {
+			server.metrics.resumes.WithLabelValues(reason).Inc()
+			s.tell("socket:resync", mustJSON(schema.Resync{Reason: reason, Seq: connected.Seq}))
+			return nil
+		}
+		if err := c.catchUp(m); err != nil && !errors.Is(err, errGone) {
+			server.log.Error("resume: reading what was missed", "error", err)
+			s.close(schema.CloseTooSlow) // half of what was missed is no recovery: it tries again
+		}
+		return nil
+	}
+}
+
+// foreign says why the place that a client names is none of this log's, "" when it
+// is one.
+func (s *Server) foreign(from *schema.Resume) string {
+	switch {
+	case from.Epoch != s.cfg.Log.Epoch():
+		return schema.ResyncEpoch
+	case from.Seq > s.cfg.Log.Durable():
+		return schema.ResyncFuture
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, resumeWait)
+	defer cancel()
+	if s.cfg.Models.WaitApplied(ctx, from.Seq) != nil {
+		return schema.ResyncUnavailable
+	}
+	return ""
+}
+
+// missedSince reads which of the asked rooms may be entered now, and lists what
+// the client was not told after a place.
+func (c *recovery) missedSince(after uint64, list bool) (m missed, err error) {
+	server := c.server
+	if !server.takeTurn() {
+		return m, errGone
+	}
+	defer server.endTurn()
+	err = server.cfg.Models.View(func(v *projections.View) error {
+		m.upTo = v.Seq()
+		heard := ownRooms(c.user, c.chosen)
+		for _, room := range c.asked {
+			typ, _, _ := schema.ParseRoom(room)
+			enters := mayEnter(v, c.user, room)
+			if enters {
+				m.rooms = append(m.rooms, room)
+			}
+			// That a post is gone is for those who were looking at it, too.
+			if enters || typ == "post" {
+				heard = append(heard, room)
+			}
+		}
+		if list {
+			var ok bool
+			m.seqs, ok = v.Missed(c.user, heard, after, m.upTo, server.cfg.MaxResume)
+			m.tooMany = !ok
+		}
+		return nil
+	})
+	return m, err
+}
+
+// catchUp tells the client what it missed until it is live.
+func (c *recovery) catchUp(m missed) error {
+	server, h := c.server, &c.server.hub
+	count := 0
+	for {
+		told, err := c.retell(m.seqs)
+		count += told
+		if err != nil {
+			return err
+		}
+		if live, slow := c.nowLive(m.upTo, count); live {
+			server.metrics.resumes.WithLabelValues("resumed").Inc()
+			server.metrics.resumed.Add(float64(count))
+			if slow {
+				c.tooSlow()
+			}
+			return nil
+		}
+		// What is delivered from here on is held; what was before is in the history.
+		h.mu.Lock()
+		c.resuming.holding = true
+		h.mu.Unlock()
+		if m, err = c.missedSince(m.upTo, true); err != nil {
+			return err
+		}
+		if m.tooMany {
+			return errors.New("more was missed while it was being told than a client is sent again")
+		}
+	}
+}
+
+// nowLive ends the resume when everything after upTo is held or still to be
+// delivered: socket:resumed, then what is held. slow means that it did not fit.
+func (c *recovery) nowLive(upTo uint64, count int) (live, slow bool) {
+	h := &c.server.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := c.resuming
+	if !r.holding && h.delivered > upTo {
+		return false, false
+	}
+	c.resuming, c.since = nil, upTo
+	slow = !c.out.push(ownPush("socket:resumed", mustJSON(schema.Resumed{Seq: upTo, Count: count})))
+	for _, held := range r.held {
+		if held.seq > upTo && !slow {
+			slow = !c.out.push(held.pushFrame)
+		}
+	}
+	return true, slow
+}
+
+// retell sends what the records tell the client, and returns how many pushes that
+// were. It waits for the client to read, but holds nothing meanwhile that others
+// wait for.
+func (c *recovery) retell(seqs []uint64) (told int, err error) {
+	for chunk := range slices.Chunk(seqs, resumeChunk) {
+		frames, err := c.retold(chunk)
+		if err != nil {
+			return told, err
+		}
+		for i := range frames {
+			if err := c.send(&frames[i]); err != nil {
+				return told, err
+			}
+		}
+		told += len(frames)
+	}
+	return told, nil
+}
+
+// send queues a push when there is room for it.
+func (c *recovery) send(f *pushFrame) error {
+	for again := c.out.offer(f); again != nil; again = c.out.offer(f) {
+		select {
+		case <-again:
+		case <-c.server.ctx.Done():
+			return errGone
+		}
+	}
+	if c.out.isSealed() {
+		return errGone
+	}
+	return nil
+}
+
+// retold reads records from the log and encodes what they tell the client.
+func (c *recovery) retold(seqs []uint64) ([]pushFrame, error) {
+	server := c.server
+	if !server.takeTurn() {
+		return nil, errGone
+	}
+	defer server.endTurn()
+	records := make([]eventlog.Record, 0, len(seqs))
+	for r, err := range server.cfg.Log.Pick(server.ctx, seqs) {
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, r)
+	}
+	frames := make([]pushFrame, 0, len(records))
+	err := server.cfg.Models.View(func(v *projections.View) error {
+		for i := range records {
+			r := &records[i]
+			p, ok := v.Retell(*r)
+			if !ok || c.chosen&bitOf(schema.NamespaceOf(p.Event)) == 0 {
+				continue
+			}
+			data := p.Data
+			if p.Own != nil && r.Actor.ID == c.user {
+				data = p.Own
+			}
+			frames = append(frames, pushFrame{head: newPushHead(p.Event, c.roomOf(&p), r.Seq), tail: newPushTail(r.Time, data)})
+		}
+		return nil
+	})
+	return frames, err
+}
+
+// roomOf returns the first of a push's rooms that the client was in: if none, it
+// was told in its user's.
+func (c *recovery) roomOf(p *projections.Push) string {
+	own := ownRooms(c.user, c.chosen)
+	for _, room := range p.Rooms {
+		if slices.Contains(own, room) || slices.Contains(c.asked, room) {
+			return room
+		}
+	}
+	return own[0]
+}
+
+// takeTurn waits until few enough clients are being read for. It returns false
+// when the server ends first.
+func (s *Server) takeTurn() bool {
+	select {
+	case s.resumes <- struct{}{}:
+		return true
+	case <-s.ctx.Done():
+		return false
+	}
+}
+
+func (s *Server) endTurn() { <-s.resumes }
+
+// mayResume takes a number of pushes from what a user may be told again in a
+// minute. It returns false when that is used up.
+func (h *hub) mayResume(user string, pushes, budget int, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	u := h.users[user]
+	if u == nil {
+		return true
+	}
+	if now.Sub(u.resumesSince) > time.Minute {
+		u.resumesSince, u.resumed = now, 0
+	}
+	u.resumed += pushes
+	return u.resumed <= budget
+}
