@@ -189,18 +189,6 @@ func TestBadTokenInConnect(t *testing.T) {
 	}
 }
 
-func TestResumeIsAnsweredWithResync(t *testing.T) {
-	g := openGateway(t, nil)
-	resume := &schema.Resume{Epoch: g.log.Epoch(), Seq: 0, Rooms: []string{"user:alice"}}
-	alice := g.connectWith(t, "alice", client.Options{Token: tokenFor(t, "alice"), Resume: resume})
-	if alice.Connected().Resumed {
-		t.Error("resumed")
-	}
-	if got := as[schema.Resync](t, alice.hears("socket:resync", "")); got.Reason != schema.ResyncUnavailable || got.Seq != alice.Connected().Seq {
-		t.Errorf("resync: %+v", got)
-	}
-}
-
 func TestNoPushIsMissedOrToldTwiceAroundConnect(t *testing.T) {
 	g := openGateway(t, nil)
 	writer := g.connect(t, "alice")

@@ -70,7 +70,14 @@ type recovery struct {
 	*session
 	user   string
 	chosen namespaces
-	asked  []string // rooms that the client says it was in
+	asked  []string // rooms of posts and conversations that the client says it was in
+}
+
+// notForAsking reports whether a room is one that sockets are in without asking,
+// or never.
+func notForAsking(room string) bool {
+	typ, _, _ := schema.ParseRoom(room)
+	return typ != "post" && typ != "conversation"
 }
 
 // missed is what a client was not told, up to a place in the log.
@@ -85,7 +92,7 @@ type missed struct {
 // as far as it may, and is told what it missed, or to read everything anew.
 func (s *session) comeBack(e entry, from *schema.Resume) *schema.Error {
 	server, identity := s.server, s.identity.Load()
-	c := recovery{session: s, user: identity.Actor.ID, chosen: e.wanted & allowed(identity), asked: from.Rooms}
+	c := recovery{session: s, user: identity.Actor.ID, chosen: e.wanted & allowed(identity), asked: slices.DeleteFunc(from.Rooms, notForAsking)}
 	for {
 		reason := server.foreign(from)
 		m, err := c.missedSince(from.Seq, reason == "")
