@@ -2,11 +2,13 @@ package client
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -52,8 +54,9 @@ type Options struct {
 
 // Client is one connection. Its methods may be called concurrently.
 type Client struct {
-	o    Options
-	conn net.Conn
+	o      Options
+	notify notify
+	conn   net.Conn
 
 	hello     schema.Hello
 	helloed   chan struct{} // closed when hello is set
@@ -72,26 +75,38 @@ type Client struct {
 	err     error                         // why the connection ended, nil while open and after Close
 }
 
+// notify is what Session wants to hear of its connection, from the reading goroutine.
+type notify struct {
+	connected func(*Client)            // socket:connect was acked; before any push that follows
+	push      func(schema.Frame) error // an error ends the connection; nil: pushes are not decoded
+}
+
 // Dial connects to a WebSocket URL ("ws://127.0.0.1:7777/ws") and returns when
 // the server has greeted and, given a token, acked socket:connect. A handshake
 // that is answered with another status than 101 gives a *RefusedError, a refused
 // token a *schema.Error, an early close a *CloseError. ctx bounds Dial only.
 func Dial(ctx context.Context, url string, o Options) (*Client, error) {
-	conn, br, err := handshake(ctx, url, o)
+	var n notify
+	if o.OnPush != nil {
+		n.push = func(f schema.Frame) error { o.OnPush(f); return nil }
+	}
+	return dial(ctx, url, o, n)
+}
+
+func dial(ctx context.Context, url string, o Options, n notify) (*Client, error) {
+	conn, ahead, err := handshake(ctx, url, o)
 	if err != nil {
 		return nil, fmt.Errorf("dialling %s: %w", url, err)
 	}
-	if br == nil {
-		br = bufio.NewReaderSize(conn, readBuffer)
-	}
 	c := &Client{
 		o:       o,
+		notify:  n,
 		conn:    conn,
 		helloed: make(chan struct{}),
-		in:      reader{br: br},
 		done:    make(chan struct{}),
 		waiting: make(map[uint64]func(schema.Frame)),
 	}
+	c.in.br = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(ahead), listener{c}), readBuffer)
 	go c.run()
 	if err := c.greet(ctx); err != nil {
 		conn.Close()
@@ -101,7 +116,8 @@ func Dial(ctx context.Context, url string, o Options) (*Client, error) {
 	return c, nil
 }
 
-func handshake(ctx context.Context, url string, o Options) (net.Conn, *bufio.Reader, error) {
+// handshake returns the connection, and what was read ahead of it.
+func handshake(ctx context.Context, url string, o Options) (net.Conn, []byte, error) {
 	header := o.HTTPHeader.Clone()
 	if o.Header && o.Token != "" {
 		if header == nil {
@@ -122,7 +138,13 @@ func handshake(ctx context.Context, url string, o Options) (net.Conn, *bufio.Rea
 	if refused != nil {
 		err = refused
 	}
-	return conn, br, err
+	if err != nil || br == nil {
+		return conn, nil, err
+	}
+	ahead := make([]byte, br.Buffered())
+	_, err = io.ReadFull(br, ahead)
+	ws.PutReader(br)
+	return conn, ahead, err
 }
 
 // greet waits for socket:hello and sends socket:connect.
@@ -145,12 +167,18 @@ func (c *Client) greet(ctx context.Context) error {
 	if !c.o.Header {
 		connect.Token = c.o.Token
 	}
-	f, err := c.Do(ctx, "socket:connect", connect, "")
+	var unreadable error
+	_, err := c.await(ctx, "socket:connect", connect, "", func(f schema.Frame) {
+		unreadable = json.Unmarshal(f.Data, &c.connected)
+		if unreadable == nil && c.notify.connected != nil {
+			c.notify.connected(c)
+		}
+	})
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(f.Data, &c.connected); err != nil {
-		return fmt.Errorf("reading the ack of socket:connect: %w", err)
+	if unreadable != nil {
+		return fmt.Errorf("reading the ack of socket:connect: %w", unreadable)
 	}
 	return nil
 }
@@ -167,8 +195,18 @@ func (c *Client) Connected() schema.Connected { return c.connected }
 // ends first, the command may or may not have been carried out: with a key it
 // can be sent again on another connection.
 func (c *Client) Do(ctx context.Context, event string, data any, key string) (schema.Frame, error) {
+	return c.await(ctx, event, data, key, func(schema.Frame) {})
+}
+
+// await is Do. A good ack is shown to good first, in the reading goroutine.
+func (c *Client) await(ctx context.Context, event string, data any, key string, good func(schema.Frame)) (schema.Frame, error) {
 	acked := make(chan schema.Frame, 1)
-	id, err := c.send(event, data, key, func(f schema.Frame) { acked <- f })
+	id, err := c.send(event, data, key, func(f schema.Frame) {
+		if f.Error == nil {
+			good(f)
+		}
+		acked <- f
+	})
 	if err != nil {
 		return schema.Frame{}, err
 	}
@@ -262,7 +300,7 @@ func (c *Client) Close() error {
 	c.closing = true
 	c.mu.Unlock()
 	if first {
-		c.conn.SetReadDeadline(time.Now().Add(closeTimeout))
+		c.conn.SetReadDeadline(time.Now().Add(closeTimeout)) // listenFor changes it no more
 		if err := c.writeClose(ws.StatusNormalClosure, ""); err != nil {
 			c.conn.Close()
 		}

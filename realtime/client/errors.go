@@ -43,6 +43,8 @@ func (e *CloseError) Reconnect() bool {
 	case ws.StatusProtocolError, ws.StatusUnsupportedData, ws.StatusInvalidFramePayloadData,
 		ws.StatusPolicyViolation, ws.StatusMessageTooBig, ws.StatusMandatoryExt:
 		return false
+	case ws.StatusAbnormalClosure: // the close frame was lost, its announcement perhaps not
+		return e.Farewell == nil || e.Farewell.Reconnect
 	}
 	return e.Code.Reconnect()
 }

@@ -158,7 +158,7 @@ func (c *Client) handle(b []byte) error {
 	if c.o.OnFrame != nil {
 		c.o.OnFrame(b)
 	}
-	if c.o.OnPush == nil && bytes.HasPrefix(b, pushPrefix) && !bytes.HasPrefix(b, socketPrefix) {
+	if c.notify.push == nil && bytes.HasPrefix(b, pushPrefix) && !bytes.HasPrefix(b, socketPrefix) {
 		return nil // decoding what nobody looks at would be most of the work in a load test
 	}
 	var f schema.Frame
@@ -188,7 +188,7 @@ func (c *Client) acked(f schema.Frame) {
 
 func (c *Client) pushed(f schema.Frame) error {
 	in := &c.in
-	if c.o.OnPush != nil {
+	if c.notify.push != nil {
 		if in.lastN != 0 && f.N != in.lastN+1 {
 			c.writeClose(ws.StatusPolicyViolation, "lost push")
 			// No reason to stay away: another connection gets what was lost from the log.
@@ -213,8 +213,12 @@ func (c *Client) pushed(f schema.Frame) error {
 			return c.refuse(ws.StatusPolicyViolation, "a socket:disconnect that cannot be read")
 		}
 	}
-	if c.o.OnPush != nil {
-		c.o.OnPush(f)
+	if c.notify.push == nil {
+		return nil
 	}
-	return nil
+	err := c.notify.push(f)
+	if err != nil {
+		c.writeClose(ws.StatusPolicyViolation, "push out of order")
+	}
+	return err
 }
