@@ -25,6 +25,7 @@ import (
 type benchCmd struct {
 	Ingest ingestCmd `cmd:"" help:"Acked facts a second, of senders who wait for each ack."`
 	Fanout fanoutCmd `cmd:"" help:"Pushes delivered a second to one room."`
+	Resume resumeCmd `cmd:"" help:"Connections that are cut at once and come back: how long until each was told what it missed."`
 	Idle   idleCmd   `cmd:"" help:"Memory of the server for an idle connection that has joined a room."`
 }
 

@@ -50,6 +50,8 @@ type Options struct {
 
 	HTTPHeader http.Header // further headers of the handshake, such as Origin
 	TLS        *tls.Config // for wss URLs; nil: the defaults
+	// NetDial makes the connection itself; nil: net.Dialer's.
+	NetDial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Client is one connection. Its methods may be called concurrently.
@@ -131,6 +133,7 @@ func handshake(ctx context.Context, url string, o Options) (net.Conn, []byte, er
 		Protocols:      []string{schema.Subprotocol},
 		Header:         ws.HandshakeHeaderHTTP(header),
 		TLSConfig:      o.TLS,
+		NetDial:        o.NetDial,
 		ReadBufferSize: readBuffer,
 		OnStatusError:  readRefusal(&refused),
 	}

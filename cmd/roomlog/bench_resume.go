@@ -1,0 +1,344 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"roomlog/realtime"
+	"roomlog/realtime/client"
+	"roomlog/schema"
+)
+
+type resumeCmd struct {
+	Connections int           `default:"5000" placeholder:"N" help:"Connections that are cut at once (${default})."`
+	Group       int           `default:"50" placeholder:"N" help:"Listeners in each conversation (${default})."`
+	Rate        int           `default:"200" placeholder:"N" help:"Messages a second, over all conversations (${default})."`
+	Away        time.Duration `default:"2s" placeholder:"D" help:"How long the connections are gone (${default})."`
+	benchFlags
+}
+
+// Run cuts every listener's connection at once while messages go on, lets all come
+// back at once, and holds what each heard against what was said.
+func (c *resumeCmd) Run(a *app) (err error) {
+	if c.Connections < 1 || c.Group < 1 || c.Group > 99 || c.Rate < 1 || c.Away < 0 {
+		return usagef("--connections and --rate must be at least 1, --group from 1 to 99, --away not negative")
+	}
+	t, err := c.open(a, 2*c.Connections+c.Connections/c.Group+1)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	hall, err := c.gather(a.ctx, t)
+	if err != nil {
+		return err
+	}
+	defer hall.leave()
+	talking, hush := context.WithCancel(a.ctx)
+	defer hush()
+	var speech errgroup.Group
+	speech.Go(func() error { return hall.talk(talking, c.Rate) })
+	if err := wait(a.ctx, time.Second); err != nil {
+		return err
+	}
+	for _, l := range hall.listeners {
+		l.cut()
+	}
+	if err := wait(a.ctx, c.Away); err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := hall.comeBack(a.ctx); err != nil {
+		return err
+	}
+	back := time.Since(start)
+	hush()
+	if err := speech.Wait(); err != nil {
+		return err
+	}
+	lost, doubled := hall.quiet(a.ctx)
+	quiet := time.Since(start)
+	var took []time.Duration
+	missed := 0
+	for _, l := range hall.listeners {
+		took = append(took, l.took)
+		missed += l.missed
+	}
+	slices.Sort(took)
+	err = c.show(a, []figure{
+		{"mode", "resume"},
+		{"all_back_s", back.Seconds()},
+		{"quiet_s", quiet.Seconds()},
+		{"resumed_p50_ms", milliseconds(took[len(took)/2])},
+		{"resumed_p99_ms", milliseconds(took[len(took)*99/100])},
+		{"connections", c.Connections},
+		{"missed_pushes", missed},
+		{"messages", hall.said()},
+		{"lost", lost},
+		{"doubled", doubled},
+	})
+	if lost+doubled > 0 {
+		return errors.Join(err, fmt.Errorf("%d pushes were lost and %d came twice", lost, doubled))
+	}
+	return err
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// hall is all conversations of the measurement.
+type hall struct {
+	target    *target
+	groups    []*group
+	listeners []*listener
+}
+
+// group is one conversation: a speaker whose messages are numbers from 1 on, and
+// those who listen.
+type group struct {
+	id      string
+	speaker *client.Client
+	sent    int
+}
+
+// listener is a user who was told the messages up to number heard, in order.
+type listener struct {
+	user  string
+	group *group
+	conn  *client.Client
+	wire  net.Conn
+	took  time.Duration // from dialling to the last missed push
+
+	mu            sync.Mutex
+	seq           uint64 // of the last push
+	heard         int
+	missed        int
+	resumed       chan int // gets the count of socket:resumed
+	moved         chan struct{}
+	lost, doubled int
+}
+
+func (c *resumeCmd) gather(ctx context.Context, t *target) (*hall, error) {
+	h := &hall{target: t}
+	for i := range c.Connections {
+		l := &listener{user: fmt.Sprintf("listener-%d", i), resumed: make(chan int, 1), moved: make(chan struct{}, 1)}
+		if i%c.Group == 0 {
+			h.groups = append(h.groups, &group{})
+		}
+		l.group = h.groups[len(h.groups)-1]
+		h.listeners = append(h.listeners, l)
+	}
+	speakers, err := t.connect(ctx, len(h.groups), func(i int) string { return fmt.Sprintf("speaker-%d", i) },
+		func(int) client.Options { return client.Options{} })
+	if err != nil {
+		return nil, err
+	}
+	opening, inTime := errgroup.WithContext(ctx)
+	for i, g := range h.groups {
+		g.speaker = speakers[i]
+		create := schema.ConversationCreate{Type: schema.ConversationGroup, Name: fmt.Sprintf("Group %d", i)}
+		for _, l := range h.listeners[i*c.Group : min((i+1)*c.Group, c.Connections)] {
+			create.Participants = append(create.Participants, l.user)
+		}
+		opening.Go(func() error {
+			frame, err := g.speaker.Do(inTime, "conversation:create", create, "")
+			if err != nil {
+				return err
+			}
+			var created schema.ConversationCreated
+			err = decode(frame, &created)
+			g.id = created.Conversation.ID
+			return err
+		})
+	}
+	if err := opening.Wait(); err != nil {
+		return h, err
+	}
+	return h, h.each(ctx, func(ctx context.Context, l *listener) error {
+		if err := l.connect(ctx, t, nil); err != nil {
+			return err
+		}
+		_, err := l.conn.Do(ctx, "message:join", schema.ConversationRef{ConversationID: l.group.id}, "")
+		return err
+	})
+}
+
+// each lets the listeners act, as many at once as dial at once.
+func (h *hall) each(ctx context.Context, act func(context.Context, *listener) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(dialers)
+	for _, l := range h.listeners {
+		group.Go(func() error { return act(ctx, l) })
+	}
+	return group.Wait()
+}
+
+func (l *listener) connect(ctx context.Context, t *target, from *schema.Resume) (err error) {
+	l.conn, err = t.auth.dial(ctx, t.url, realtime.Identity{Actor: schema.Actor{ID: l.user}}, client.Options{
+		Resume: from,
+		OnPush: l.hear,
+		NetDial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			var d net.Dialer
+			conn, err := d.DialContext(ctx, network, address)
+			l.wire = conn
+			return conn, err
+		},
+	})
+	if err == nil && from == nil {
+		l.mu.Lock()
+		l.seq = max(l.seq, l.conn.Connected().Seq)
+		l.mu.Unlock()
+	}
+	return err
+}
+
+// cut ends the connection as a network does: without a word.
+func (l *listener) cut() { l.wire.Close() }
+
+func (l *listener) hear(f schema.Frame) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seq = max(l.seq, f.Seq)
+	switch f.Event {
+	case "socket:resumed":
+		var resumed schema.Resumed
+		json.Unmarshal(f.Data, &resumed)
+		l.resumed <- resumed.Count
+	case "message:send":
+		var sent schema.MessageSent
+		json.Unmarshal(f.Data, &sent)
+		number, _ := strconv.Atoi(sent.Message.Content)
+		switch {
+		case number <= l.heard:
+			l.doubled++
+		default:
+			l.lost += number - l.heard - 1
+			l.heard = number
+		}
+		select {
+		case l.moved <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// talk sends messages at a rate, to one conversation after the other, until ctx
+// ends and every ack has come.
+func (h *hall) talk(ctx context.Context, rate int) error {
+	tick := time.NewTicker(time.Second / time.Duration(rate))
+	defer tick.Stop()
+	var acks sync.WaitGroup
+	failed := make(chan error, 1)
+	defer acks.Wait()
+	for i := 0; ; i++ {
+		select {
+		case <-tick.C:
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+		g := h.groups[i%len(h.groups)]
+		g.sent++
+		acks.Add(1)
+		send := schema.MessageSend{ConversationID: g.id, Content: strconv.Itoa(g.sent), MessageType: schema.MessageText}
+		err := g.speaker.Send("message:send", send, "", func(f schema.Frame) {
+			if err := client.AckError(f); err != nil {
+				select {
+				case failed <- err:
+				default:
+				}
+			}
+			acks.Done()
+		})
+		if err != nil {
+			acks.Done()
+			return err
+		}
+	}
+}
+
+// comeBack lets everyone come back and returns when all were told what they missed.
+func (h *hall) comeBack(ctx context.Context) error {
+	epoch := h.groups[0].speaker.Hello().Log.Epoch
+	return h.each(ctx, func(ctx context.Context, l *listener) error {
+		l.conn.Close() // its reader is done with what had arrived before the cut
+		start := time.Now()
+		from := &schema.Resume{Epoch: epoch, Seq: l.seq, Rooms: []string{schema.ConversationRoom(l.group.id)}}
+		if err := l.connect(ctx, h.target, from); err != nil {
+			return err
+		}
+		if !l.conn.Connected().Resumed {
+			return fmt.Errorf("%s was not resumed", l.user)
+		}
+		select {
+		case l.missed = <-l.resumed:
+		case <-l.conn.Done():
+			return cmp.Or(l.conn.Err(), net.ErrClosed)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		l.took = time.Since(start)
+		return nil
+	})
+}
+
+// quiet waits until everyone has heard everything, at most 10 s for a push, and
+// returns what did not come, and what came twice.
+func (h *hall) quiet(ctx context.Context) (lost, doubled int) {
+	for _, l := range h.listeners {
+		for waiting := true; waiting; {
+			l.mu.Lock()
+			waiting = l.heard < l.group.sent
+			l.mu.Unlock()
+			if !waiting {
+				break
+			}
+			select {
+			case <-l.moved:
+			case <-time.After(10 * time.Second):
+				waiting = false
+			case <-ctx.Done():
+				waiting = false
+			}
+		}
+		l.mu.Lock()
+		lost += l.lost + l.group.sent - l.heard
+		doubled += l.doubled
+		l.mu.Unlock()
+	}
+	return lost, doubled
+}
+
+func (h *hall) said() (n int) {
+	for _, g := range h.groups {
+		n += g.sent
+	}
+	return n
+}
+
+func (h *hall) leave() {
+	var conns []*client.Client
+	for _, g := range h.groups {
+		conns = append(conns, g.speaker)
+	}
+	for _, l := range h.listeners {
+		conns = append(conns, l.conn)
+	}
+	hangUp(conns)
+}
