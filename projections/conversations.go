@@ -3,7 +3,6 @@ package projections
 import (
 	"encoding/binary"
 	"iter"
-	"slices"
 
 	"roomlog/schema"
 )
@@ -11,18 +10,74 @@ import (
 // conversations is who talks with whom, what was said, and how far everyone has
 // read. It is home to the facts of /messaging.
 //
-// Who has read a message follows from markers: one a participant, never a row a
-// message and participant. A participant's number of unread messages follows from
-// the number of messages ever sent, so that sending costs the same in every
-// conversation.
+// The messages of a conversation are numbered from 1, in the order of the log; a
+// number is never given again, and one that has no row is of a deleted message.
+// Who has read a message follows from markers, which are such numbers: one a
+// participant, never a row a message and participant. How many messages someone
+// has not read follows from the highest number, so that sending costs the same
+// in every conversation.
 type conversations struct {
-	heads    table // conversation id → head of a conversation
+	heads    table // conversation id → conversation
 	rosters  table // conversation id → its participants, in the order in which they joined
 	members  table // user, conversation id → membership
-	messages table // place of the conversation, place → message
+	messages table // place of the conversation, number → message
 	places   table // message id → where it is
 	direct   table // two users in order → their direct conversation's id
 	blocks   table // blocker, blocked → present; a copy of the graph's, for this projector may read no other's
+}
+
+// conversation is a row of heads: what every act in a conversation looks at. It
+// stays when the conversation is deleted.
+type conversation struct {
+	deleted, group bool
+	seq            uint64 // its place
+	created        schema.Time
+	creator        string // of a group: who may delete it
+	name           string
+	size           uint64      // participants
+	total          uint64      // messages ever sent: the last one's number
+	last           uint64      // the last one's place
+	lastAt         schema.Time // and time
+}
+
+func (h conversation) encode() []byte {
+	b := make([]byte, 0, len(h.creator)+len(h.name)+48)
+	b = append(b, marker(h.deleted), marker(h.group))
+	b = binary.AppendUvarint(b, h.seq)
+	b = appendTime(b, h.created)
+	b = appendText(b, h.creator)
+	b = appendText(b, h.name)
+	b = binary.AppendUvarint(b, h.size)
+	b = binary.AppendUvarint(b, h.total)
+	b = binary.AppendUvarint(b, h.last)
+	return appendTime(b, h.lastAt)
+}
+
+func decodeConversation(row []byte) conversation {
+	f := fields{row}
+	return conversation{f.uint() == 1, f.uint() == 1, f.uint(), f.time(), f.text(), f.text(), f.uint(), f.uint(), f.uint(), f.time()}
+}
+
+// kind names the type as the wire does.
+func (h conversation) kind() string {
+	if h.group {
+		return schema.ConversationGroup
+	}
+	return schema.ConversationDirect
+}
+
+// conversation returns a conversation that is there.
+func (c *conversations) conversation(id string) (h conversation, ok bool) {
+	row := c.heads.get([]byte(id))
+	if row == nil {
+		return conversation{}, false
+	}
+	h = decodeConversation(row)
+	return h, !h.deleted
+}
+
+func (c *conversations) setConversation(id string, h conversation) {
+	c.heads.put([]byte(id), h.encode())
 }
 
 // participant is an entry of a roster.
@@ -31,46 +86,81 @@ type participant struct {
 	joined uint64 // place of the record that made them one
 }
 
-func encodeRoster(roster []participant) []byte {
-	var b []byte
-	for _, p := range roster {
-		b = appendText(b, p.user)
-		b = binary.AppendUvarint(b, p.joined)
-	}
-	return b
-}
-
-func (c *conversations) roster(id string) []participant {
-	var roster []participant
-	for f := (fields{c.rosters.get([]byte(id))}); len(f.rest) > 0; {
+func decodeRoster(row []byte) (roster []participant) {
+	for f := (fields{row}); len(f.rest) > 0; {
 		roster = append(roster, participant{f.text(), f.uint()})
 	}
 	return roster
 }
 
+func (c *conversations) roster(id string) []participant {
+	return decodeRoster(c.rosters.get([]byte(id)))
+}
+
+func (c *conversations) setRoster(id string, roster []participant) {
+	var row []byte
+	for _, p := range roster {
+		row = appendText(row, p.user)
+		row = binary.AppendUvarint(row, p.joined)
+	}
+	c.rosters.put([]byte(id), row)
+}
+
 // participants returns the ids of a conversation's participants; nil for no
 // conversation.
 func (c *conversations) participants(id string) []string {
-	if id == "" {
+	roster := c.roster(id)
+	if len(roster) == 0 {
 		return nil
 	}
-	var users []string
-	for _, p := range c.roster(id) {
-		users = append(users, p.user)
+	users := make([]string, len(roster))
+	for i, p := range roster {
+		users[i] = p.user
 	}
-	return slices.Clip(users)
+	return users
 }
 
-// membership is a row of members.
+// membership is a row of members, from joining to leaving. Messages up to floor
+// are none of theirs.
+//
+// unread = total − read − own − gone, where own and gone count what was sent
+// after the read marker and is no unread message: own ones, and deleted ones of
+// anybody.
 type membership struct {
-	joined uint64 // place of the record that made them a participant
+	joined          uint64      // place of the record that made them a participant, or opened a deleted conversation again
+	at              schema.Time // its time
+	since           uint64      // from this place on they are told: joining, or deleting a direct conversation for themselves
+	floor           uint64      // number of the last message before that
+	delivered, read uint64      // numbers of the last message of which that is known; never below floor
+	own, gone       uint64
 }
 
-func (m membership) encode() []byte { return binary.AppendUvarint(nil, m.joined) }
+func (m membership) encode() []byte {
+	b := binary.AppendUvarint(make([]byte, 0, 32), m.joined)
+	b = appendTime(b, m.at)
+	for _, n := range [...]uint64{m.since, m.floor, m.delivered, m.read, m.own, m.gone} {
+		b = binary.AppendUvarint(b, n)
+	}
+	return b
+}
 
 func decodeMembership(row []byte) membership {
 	f := fields{row}
-	return membership{f.uint()}
+	return membership{f.uint(), f.time(), f.uint(), f.uint(), f.uint(), f.uint(), f.uint(), f.uint()}
+}
+
+func (m membership) unread(h conversation) uint64 { return h.total - m.read - m.own - m.gone }
+
+// hidden reports whether a direct conversation was deleted by the member and
+// nothing has happened in it since.
+func (m membership) hidden(h conversation) bool { return m.since > m.joined && m.floor == h.total }
+
+// activity returns the place and time by which the member's list is ordered.
+func (m membership) activity(h conversation) (uint64, schema.Time) {
+	if h.total > m.floor {
+		return h.last, h.lastAt
+	}
+	return m.joined, m.at
 }
 
 func (c *conversations) membership(user, id string) (m membership, ok bool) {
@@ -79,6 +169,28 @@ func (c *conversations) membership(user, id string) (m membership, ok bool) {
 		return membership{}, false
 	}
 	return decodeMembership(row), true
+}
+
+func (c *conversations) setMembership(user, id string, m membership) {
+	c.members.put(pair(user, id), m.encode())
+}
+
+// join makes a user a participant as of a record: their time begins there.
+func (c *conversations) join(r *record, user, id string, h conversation) participant {
+	c.setMembership(user, id, membership{
+		joined: r.Seq, at: r.Time, since: r.Seq, floor: h.total, delivered: h.total, read: h.total,
+	})
+	return participant{user, r.Seq}
+}
+
+// enter returns a conversation to one of its participants. To anybody else it is
+// not there.
+func (c *conversations) enter(user, id string) (h conversation, m membership, ok bool) {
+	if m, ok = c.membership(user, id); !ok {
+		return conversation{}, membership{}, false
+	}
+	h, ok = c.conversation(id)
+	return h, m, ok
 }
 
 // of yields the conversations of a user.
@@ -93,6 +205,7 @@ func (c *conversations) of(user string) iter.Seq2[string, membership] {
 	}
 }
 
+// observe keeps the copy of who blocks whom.
 func (c *conversations) observe(r *record, v *verdict) error {
 	if d, ok := r.data.(*schema.TargetAction); ok && r.Event == "user:block" && v.Code == "" {
 		if d.Action == schema.ActionBlock {
@@ -102,4 +215,22 @@ func (c *conversations) observe(r *record, v *verdict) error {
 		}
 	}
 	return nil
+}
+
+func (c *conversations) isBlocked(a, b string) bool {
+	return c.blocks.has(pair(a, b)) || c.blocks.has(pair(b, a))
+}
+
+// silenced reports whether a user may not write in a conversation of theirs: in a
+// direct one, while either of the two blocks the other. Groups ignore blocks.
+func (c *conversations) silenced(user, id string, h conversation) bool {
+	if h.group {
+		return false
+	}
+	for _, p := range c.roster(id) {
+		if p.user != user && c.isBlocked(user, p.user) {
+			return true
+		}
+	}
+	return false
 }

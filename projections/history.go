@@ -107,6 +107,14 @@ func (h *history) seqs(name string, reason, from uint64) iter.Seq[uint64] {
 	}
 }
 
+// has reports whether a place is listed under name for reason.
+func (h *history) has(name string, reason, seq uint64) bool {
+	for at := range h.seqs(name, reason, seq) {
+		return at == seq
+	}
+	return false
+}
+
 // observe lists every record, void ones too: an auditor wants to see them.
 func (h *history) observe(r *record, v *verdict) error {
 	if v.Code != "" {

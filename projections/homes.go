@@ -36,6 +36,15 @@ var homes = map[string]*home{
 	"user:follow":         on(schema.HomeGraph, theGraph, (*graph).follow, (*graph).followed),
 	"user:friend-request": on(schema.HomeGraph, theGraph, (*graph).friendRequest, (*graph).friendRequested),
 	"user:block":          on(schema.HomeGraph, theGraph, (*graph).block, (*graph).blocked),
+
+	"conversation:create": on(schema.HomeConversations, theConversations, (*conversations).create, (*conversations).conversationCreated),
+	"conversation:update": on(schema.HomeConversations, theConversations, (*conversations).update, (*conversations).conversationUpdated),
+	"conversation:delete": on(schema.HomeConversations, theConversations, (*conversations).delete, (*conversations).conversationDeleted),
+	"message:send":        on(schema.HomeConversations, theConversations, (*conversations).send, (*conversations).messageSent),
+	"message:edit":        on(schema.HomeConversations, theConversations, (*conversations).edit, (*conversations).messageEdited),
+	"message:delete":      on(schema.HomeConversations, theConversations, (*conversations).unsend, (*conversations).messageDeleted),
+	"message:delivered":   on(schema.HomeConversations, theConversations, (*conversations).delivered, (*conversations).messageDelivered),
+	"message:read":        on(schema.HomeConversations, theConversations, (*conversations).read, (*conversations).messageRead),
 }
 
 func theFeeds(s *state) *feeds { return &s.feeds }

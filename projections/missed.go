@@ -39,8 +39,11 @@ func (v *View) Missed(user string, rooms []string, after, upTo uint64, limit int
 	for _, room := range rooms {
 		since := from
 		if typ, id, _ := schema.ParseRoom(room); typ == "conversation" {
-			m, _ := v.state.conversations.membership(user, id)
-			since = max(from, m.joined)
+			m, ok := v.state.conversations.membership(user, id)
+			if !ok {
+				continue
+			}
+			since = max(from, m.since)
 		}
 		if !add(room, asRoom, since) {
 			return nil, false
@@ -52,7 +55,7 @@ func (v *View) Missed(user string, rooms []string, after, upTo uint64, limit int
 		}
 	}
 	for id, m := range v.state.conversations.of(user) {
-		if !add(schema.ConversationRoom(id), asAudience, max(from, m.joined)) {
+		if !add(schema.ConversationRoom(id), asAudience, max(from, m.since)) {
 			return nil, false
 		}
 	}
@@ -89,12 +92,8 @@ func (v *View) Retell(r eventlog.Record) (Push, bool) {
 	if told.Code != "" {
 		return Push{}, false
 	}
+	// A receipt may have been for fewer rooms then.
+	told.rooms = slices.DeleteFunc(told.rooms, func(room string) bool { return !v.state.history.has(room, asRoom, r.Seq) })
 	p, err := v.state.push(&rec, &told)
 	return p, err == nil
-}
-
-// Participates reports whether a user is a participant of a conversation.
-func (v *View) Participates(user, conversationID string) bool {
-	_, ok := v.state.conversations.membership(user, conversationID)
-	return ok
 }

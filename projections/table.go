@@ -2,6 +2,7 @@ package projections
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"iter"
 	"slices"
@@ -196,6 +197,31 @@ func (t *table) buffered(prefix, from string) []*entry {
 }
 
 func byKey(a, b *entry) int { return strings.Compare(a.key, b.key) }
+
+// numbered yields the rows, as far as there are any, whose keys are prefix with a
+// number from first to last behind it. Unlike scan it costs no pass over the
+// buffer, and unlike get it keeps nothing in it.
+func (t *table) numbered(prefix []byte, first, last uint64) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		key := binary.BigEndian.AppendUint64(slices.Clip(prefix), first)
+		c := t.open().Cursor()
+		k, v := c.Seek(key)
+		for n := first; n <= last; n++ {
+			var row []byte
+			binary.BigEndian.PutUint64(key[len(prefix):], n)
+			if bytes.Equal(k, key) {
+				row = v
+				k, v = c.Next()
+			}
+			if e, ok := t.buffer[string(key)]; ok {
+				row = e.value
+			}
+			if row != nil && !yield(row) {
+				return
+			}
+		}
+	}
+}
 
 // before yields the stored rows whose keys start with prefix and lie before
 // bound, last first. It is for queries: it does not look into the buffer.

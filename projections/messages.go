@@ -1,0 +1,225 @@
+package projections
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"roomlog/schema"
+)
+
+// message is a row of messages, until it is deleted.
+type message struct {
+	sender, id      string
+	kind            string
+	created, edited schema.Time // edited 0: never
+	replyTo         string
+	media           []byte // JSON list, "" for none
+	content         string
+}
+
+func (m message) encode() []byte {
+	b := make([]byte, 0, len(m.sender)+len(m.content)+len(m.media)+96)
+	b = appendText(b, m.sender)
+	b = appendText(b, m.id)
+	b = appendText(b, m.kind)
+	b = appendTime(b, m.created)
+	b = appendTime(b, m.edited)
+	b = appendText(b, m.replyTo)
+	b = binary.AppendUvarint(b, uint64(len(m.media)))
+	b = append(b, m.media...)
+	return append(b, m.content...)
+}
+
+func decodeMessage(row []byte) message {
+	f := fields{row}
+	return message{f.text(), f.text(), f.text(), f.time(), f.time(), f.text(), f.bytes(), string(f.rest)}
+}
+
+// senderOf reads no more of a message than a count needs.
+func senderOf(row []byte) []byte {
+	f := fields{row}
+	return f.bytes()
+}
+
+func messageKey(conversation, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(seqKey(conversation), number)
+}
+
+// position is a row of places. It stays when the message is deleted: its id still
+// works as a cursor and for a marker.
+type position struct {
+	deleted              bool
+	conversation, number uint64 // the conversation's place, and the message's number in it
+	sender               string
+}
+
+func (p position) encode() []byte {
+	b := append(make([]byte, 0, len(p.sender)+16), marker(p.deleted))
+	b = binary.AppendUvarint(b, p.conversation)
+	b = binary.AppendUvarint(b, p.number)
+	return append(b, p.sender...)
+}
+
+func decodePosition(row []byte) position {
+	f := fields{row}
+	return position{f.uint() == 1, f.uint(), f.uint(), string(f.rest)}
+}
+
+// find returns where a message of a conversation is, or was if it is deleted.
+func (c *conversations) find(h conversation, messageID string) (p position, ok bool) {
+	row := c.places.get([]byte(messageID))
+	if row == nil {
+		return position{}, false
+	}
+	p = decodePosition(row)
+	return p, p.conversation == h.seq
+}
+
+// sees is find for a message of a member's time.
+func (c *conversations) sees(h conversation, m membership, messageID string) (p position, ok bool) {
+	p, ok = c.find(h, messageID)
+	return p, ok && p.number > m.floor
+}
+
+func (c *conversations) send(r *record, d *schema.MessageSend) (verdict, error) {
+	h, m, ok := c.enter(r.Actor.ID, d.ConversationID)
+	switch {
+	case !ok:
+		return void(schema.ConversationNotFound), nil
+	case c.silenced(r.Actor.ID, d.ConversationID, h):
+		return void(schema.Blocked), nil
+	}
+	switch d.MessageType {
+	case schema.MessageText, schema.MessageImage, schema.MessageVideo, schema.MessageFile:
+	default:
+		return void(schema.InvalidField), nil
+	}
+	if d.ReplyTo != "" {
+		if p, ok := c.sees(h, m, d.ReplyTo); !ok || p.deleted {
+			return void(schema.MessageNotFound), nil
+		}
+	}
+	if c.places.has([]byte(r.ID)) {
+		return verdict{}, fmt.Errorf("the message id %s is taken", r.ID)
+	}
+	said := message{sender: r.Actor.ID, id: r.ID, kind: d.MessageType, created: r.Time, replyTo: d.ReplyTo, content: d.Content}
+	if len(d.Media) > 0 {
+		var err error
+		if said.media, err = json.Marshal(d.Media); err != nil {
+			return verdict{}, err
+		}
+	}
+	h.total++
+	h.last, h.lastAt = r.Seq, r.Time
+	m.own++
+	c.messages.put(messageKey(h.seq, h.total), said.encode())
+	c.places.put([]byte(r.ID), position{conversation: h.seq, number: h.total, sender: r.Actor.ID}.encode())
+	c.setMembership(r.Actor.ID, d.ConversationID, m)
+	c.setConversation(d.ConversationID, h)
+	return c.messageSent(r, d, 0), nil
+}
+
+func (c *conversations) messageSent(r *record, d *schema.MessageSend, _ uint64) verdict {
+	if code := c.gone(d.ConversationID, r.ID); code != "" {
+		return void(code)
+	}
+	return c.toAll(d.ConversationID, schema.MessageSent{ConversationID: d.ConversationID, Message: schema.Message{
+		ID: r.ID, Sender: r.Actor, Content: d.Content, MessageType: d.MessageType, Media: list(d.Media),
+		ReplyTo: d.ReplyTo, CreatedAt: r.Time,
+	}})
+}
+
+// gone says why nobody is told of a message any more, "" for no reason.
+func (c *conversations) gone(id, messageID string) schema.Code {
+	h, ok := c.conversation(id)
+	if !ok {
+		return schema.ConversationNotFound
+	}
+	if p, ok := c.find(h, messageID); !ok || p.deleted {
+		return schema.MessageNotFound
+	}
+	return ""
+}
+
+// toAll tells the conversation's room, and each participant for the sockets that
+// are not in it.
+func (c *conversations) toAll(id string, payload any) verdict {
+	v := applied(payload, schema.ConversationRoom(id))
+	v.participantsOf = id
+	return v
+}
+
+// written returns a message that is there to the one who wrote it and is still a
+// participant.
+func (c *conversations) written(r *record, id, messageID string) (conversation, position, schema.Code) {
+	h, m, ok := c.enter(r.Actor.ID, id)
+	if !ok {
+		return h, position{}, schema.ConversationNotFound
+	}
+	p, ok := c.sees(h, m, messageID)
+	switch {
+	case !ok || p.deleted:
+		return h, p, schema.MessageNotFound
+	case p.sender != r.Actor.ID:
+		return h, p, schema.NotPermitted
+	}
+	return h, p, ""
+}
+
+// edit is refused where sending is: it says something new.
+func (c *conversations) edit(r *record, d *schema.MessageEdit) (verdict, error) {
+	h, p, code := c.written(r, d.ConversationID, d.MessageID)
+	switch {
+	case code != "":
+		return void(code), nil
+	case c.silenced(r.Actor.ID, d.ConversationID, h):
+		return void(schema.Blocked), nil
+	}
+	key := messageKey(p.conversation, p.number)
+	said := decodeMessage(c.messages.get(key))
+	said.content, said.edited = d.Content, r.Time
+	c.messages.put(key, said.encode())
+	return c.messageEdited(r, d, 0), nil
+}
+
+func (c *conversations) messageEdited(r *record, d *schema.MessageEdit, _ uint64) verdict {
+	if code := c.gone(d.ConversationID, d.MessageID); code != "" {
+		return void(code)
+	}
+	return c.toAll(d.ConversationID, schema.MessageEdited{
+		MessageID: d.MessageID, ConversationID: d.ConversationID, Content: d.Content, EditedAt: r.Time,
+	})
+}
+
+// unsend takes a message away. Whoever has not read as far has one less to read,
+// and the sender one less of their own.
+func (c *conversations) unsend(r *record, d *schema.MessageRef) (verdict, error) {
+	_, p, code := c.written(r, d.ConversationID, d.MessageID)
+	if code != "" {
+		return void(code), nil
+	}
+	c.messages.remove(messageKey(p.conversation, p.number))
+	p.deleted = true
+	c.places.put([]byte(d.MessageID), p.encode())
+	for _, member := range c.roster(d.ConversationID) {
+		m, ok := c.membership(member.user, d.ConversationID)
+		if !ok || p.number <= m.read {
+			continue
+		}
+		if m.gone++; member.user == p.sender {
+			m.own--
+		}
+		c.setMembership(member.user, d.ConversationID, m)
+	}
+	return c.messageDeleted(r, d, 0), nil
+}
+
+func (c *conversations) messageDeleted(r *record, d *schema.MessageRef, _ uint64) verdict {
+	if _, ok := c.conversation(d.ConversationID); !ok {
+		return void(schema.ConversationNotFound)
+	}
+	return c.toAll(d.ConversationID, schema.MessageDeleted{
+		MessageID: d.MessageID, ConversationID: d.ConversationID, DeletedBy: r.Actor.ID,
+	})
+}
