@@ -27,7 +27,11 @@ type command struct {
 
 // commands has an entry for every event that a client may send, but those of
 // schema.Later.
-var commands = merge(socialFacts, socialQueries, socialSignals, connectionCommands)
+var commands = merge(
+	socialFacts, socialQueries, socialSignals,
+	messagingFacts, messagingQueries, messagingSignals,
+	connectionCommands,
+)
 
 func merge(tables ...map[string]command) map[string]command {
 	all := make(map[string]command)
@@ -98,12 +102,13 @@ func (c *call) failWith(err error) {
 	c.fail(known)
 }
 
-// outcome answers a fact with what the projections made of it at seq.
+// outcome answers a fact with what the projections made of it at seq. What an
+// earlier record has done already is as good as done by this one.
 func (c *call) outcome(seq uint64, o *projections.Outcome) {
-	switch o.Code {
-	case "":
+	switch {
+	case o.Code == "":
 		c.ack(seq, false, o.Result)
-	case schema.DuplicateKey:
+	case o.FirstSeq != 0:
 		c.ack(o.FirstSeq, true, o.Result)
 	default:
 		c.fail(schema.NewError(o.Code, ""))

@@ -205,8 +205,8 @@ func TestEventsThatAreNotForThisUser(t *testing.T) {
 		t.Run(e.Name, func(t *testing.T) { s.play(t, h) })
 	}
 	for _, h := range []hostile{
-		{"a later release's", cmd("conversation:list", `{}`), "1", schema.NotAvailable},
-		{"a later release's, wrong", cmd("conversation:list", `{"limit":0}`), "1", schema.InvalidField},
+		{"a later release's", cmd("notification:list", `{}`), "1", schema.NotAvailable},
+		{"a later release's, wrong", cmd("notification:list", `{"limit":0}`), "1", schema.InvalidField},
 		{"connecting twice", cmd("socket:connect", `{}`), "1", schema.AlreadyConnected},
 		{"connecting again as somebody", cmd("socket:connect", fmt.Sprintf(`{"token":%q}`, tokenFor(t, "alice"))), "1", schema.AlreadyConnected},
 		{"connecting again with rubbish", cmd("socket:connect", `{"token":"x"}`), "1", schema.AlreadyConnected},

@@ -22,14 +22,15 @@ type user struct {
 	actor     schema.Actor
 	room      *room       // of the user's sockets; nil during the grace period
 	left      schema.Time // when the last socket closed; 0 while one is open
-	announced bool        // followers were told that the user is online
+	announced bool        // others were told that the user is online
 
 	resumed      int       // missed pushes sent again since resumesSince
 	resumesSince time.Time // at most a minute ago, or resumed means nothing
 }
 
-// presence tells connected followers who comes and goes. Several sockets of one
-// user are one presence; a user who is back within the grace period never left.
+// presence tells connected users who comes and goes, of those whom they follow or
+// talk with. Several sockets of one user are one presence; a user who is back
+// within the grace period never left.
 //
 // The lists are guarded by hub.mu; one goroutine (run) does the telling, so that
 // nobody hears of someone's going before the coming.
@@ -104,7 +105,7 @@ func (s *Server) endGrace(now schema.Time) {
 	p.leaving = slices.Delete(p.leaving, 0, due)
 }
 
-// runPresence tells followers of the users in changed until ctx ends.
+// runPresence tells others of the users in changed until ctx ends.
 func (s *Server) runPresence(ctx context.Context) {
 	for {
 		select {
@@ -118,13 +119,13 @@ func (s *Server) runPresence(ctx context.Context) {
 	}
 }
 
-// news is a push about a user to that user's followers.
+// news is a push about a user to those who care.
 type news struct {
 	about string
 	delivery
 }
 
-// presenceNews returns what followers have not been told yet, and notes it as told.
+// presenceNews returns what others have not been told yet, and notes it as told.
 func (s *Server) presenceNews(now time.Time) []news {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
@@ -158,7 +159,8 @@ func (s *Server) presenceNews(now time.Time) []news {
 	return all
 }
 
-// announce tells each piece of news to the connected followers of its user.
+// announce tells each piece of news to the connected followers of its user, and to
+// those who share a conversation with them.
 func (s *Server) announce(all []news) {
 	err := s.cfg.Models.View(func(v *projections.View) error {
 		for i := range all {
@@ -166,6 +168,7 @@ func (s *Server) announce(all []news) {
 			n.users = slices.DeleteFunc(s.connectedFollowers(v, n.about, math.MaxUint64), func(id string) bool {
 				return v.Blocked(id, n.about)
 			})
+			n.users = slices.AppendSeq(n.users, v.Partners(n.about))
 		}
 		return nil
 	})
@@ -179,8 +182,8 @@ func (s *Server) announce(all []news) {
 }
 
 // connectedFollowers returns those who follow a user since before a place in the
-// log and are connected, by
-// whichever is shorter: the list of followers or that of connected users.
+// log and are connected, by whichever is shorter: the list of followers or that
+// of connected users.
 func (s *Server) connectedFollowers(v *projections.View, of string, before uint64) []string {
 	s.hub.mu.Lock()
 	connected := len(s.hub.users)

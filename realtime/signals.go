@@ -84,17 +84,25 @@ func (s *Server) onSignal(r eventlog.Record) {
 	case schema.NamespaceOf(r.Event) == schema.Connection:
 		s.sawSignal(r)
 	case r.Event == "user:typing":
-		var p schema.PostAction
-		if err := json.Unmarshal(r.Data, &p); err != nil {
-			s.log.Warn("signal with bad data", "event", r.Event, "error", err)
-			return
-		}
-		s.deliver(0, delivery{
-			event:  r.Event,
-			at:     r.Time,
-			data:   mustJSON(schema.UserTyping{PostID: p.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, Action: p.Action}),
-			rooms:  []string{schema.PostRoom(p.PostID)},
-			origin: r.Socket,
+		typed(s, r, func(p schema.PostAction) (string, any) {
+			return schema.PostRoom(p.PostID), schema.UserTyping{PostID: p.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, Action: p.Action}
+		})
+	case r.Event == "message:typing":
+		typed(s, r, func(p schema.ConversationAction) (string, any) {
+			return schema.ConversationRoom(p.ConversationID), schema.MessageTyping{
+				ConversationID: p.ConversationID, UserID: r.Actor.ID, Username: r.Actor.Username, Action: p.Action,
+			}
 		})
 	}
+}
+
+// typed tells a room that someone types; push returns the room and what it is told.
+func typed[P any](s *Server, r eventlog.Record, push func(P) (room string, data any)) {
+	var p P
+	if err := json.Unmarshal(r.Data, &p); err != nil {
+		s.log.Warn("signal with bad data", "event", r.Event, "error", err)
+		return
+	}
+	room, data := push(p)
+	s.deliver(0, delivery{event: r.Event, at: r.Time, data: mustJSON(data), rooms: []string{room}, origin: r.Socket})
 }

@@ -1,0 +1,92 @@
+package realtime
+
+import (
+	"roomlog/eventlog"
+	"roomlog/projections"
+	"roomlog/schema"
+)
+
+// messagingFacts are the facts of /messaging. Who may send which is the
+// projector's to decide, at the record's place in the log.
+var messagingFacts = map[string]command{
+	"conversation:create": fact(func(r *eventlog.Record, _ *schema.ConversationCreate) { r.Entity = "conversation:" + r.ID }),
+	"conversation:update": fact(func(r *eventlog.Record, p *schema.ConversationUpdate) { r.Entity = "conversation:" + p.ConversationID }),
+	"conversation:delete": fact(func(r *eventlog.Record, p *schema.ConversationRef) { r.Entity = "conversation:" + p.ConversationID }),
+	"message:send":        fact(func(r *eventlog.Record, p *schema.MessageSend) { r.Entity = "conversation:" + p.ConversationID }),
+	"message:delivered":   fact(func(r *eventlog.Record, p *schema.MessageRef) { r.Entity = "conversation:" + p.ConversationID }),
+	"message:read":        fact(func(r *eventlog.Record, p *schema.MessageRef) { r.Entity = "conversation:" + p.ConversationID }),
+	"message:edit":        fact(func(r *eventlog.Record, p *schema.MessageEdit) { r.Entity = "message:" + p.MessageID }),
+	"message:delete":      fact(func(r *eventlog.Record, p *schema.MessageRef) { r.Entity = "message:" + p.MessageID }),
+}
+
+// messagingQueries are the queries of /messaging. The viewer is the session's
+// user, whatever the payload says.
+var messagingQueries = map[string]command{
+	"conversation:list": query(func(s *session, v *projections.View, q *schema.Page) (any, error) {
+		return v.Conversations(s.userID(), *q)
+	}),
+	"conversation:get": query(func(s *session, v *projections.View, q *schema.ConversationRef) (any, error) {
+		return v.Conversation(s.userID(), q.ConversationID)
+	}),
+	"message:list": query(func(s *session, v *projections.View, q *schema.MessageList) (any, error) {
+		return v.Messages(s.userID(), *q)
+	}),
+}
+
+// messagingSignals are the signals of /messaging: recorded, but never waited for.
+var messagingSignals = map[string]command{
+	"message:join":   act(joinConversation),
+	"message:leave":  act(leaveConversation),
+	"message:typing": act(messageTyping),
+}
+
+// joinConversation lets a participant's socket into the conversation's room.
+func joinConversation(s *session, c *call, p *schema.ConversationRef) {
+	room := schema.ConversationRoom(p.ConversationID)
+	err := s.server.enterRoom(s, room, func(v *projections.View) error {
+		if !mayEnter(v, s.userID(), room) {
+			return schema.NewError(schema.ConversationNotFound, "")
+		}
+		return nil
+	})
+	if err != nil {
+		c.failWith(err)
+		return
+	}
+	s.record("message:join", room, p)
+	c.ok(nil)
+	s.tell("message:joined", mustJSON(p))
+}
+
+// leaveConversation asks for no right: to a socket that was not in the room it
+// tells nothing.
+func leaveConversation(s *session, c *call, p *schema.ConversationRef) {
+	room := schema.ConversationRoom(p.ConversationID)
+	if s.server.hub.part(s, room) {
+		s.record("message:leave", room, p)
+	}
+	c.ok(nil)
+}
+
+// messageTyping is for those who may send a message, whether or not this socket
+// is in the room. It is pushed when the signal comes back from the log.
+func messageTyping(s *session, c *call, p *schema.ConversationAction) {
+	err := s.server.cfg.Models.View(func(v *projections.View) error {
+		switch {
+		case !v.Participates(s.userID(), p.ConversationID):
+			return schema.NewError(schema.ConversationNotFound, "")
+		case !v.MayWrite(s.userID(), p.ConversationID):
+			return schema.NewError(schema.Blocked, "")
+		}
+		return nil
+	})
+	if err != nil {
+		c.failWith(err)
+		return
+	}
+	if !s.record("message:typing", schema.ConversationRoom(p.ConversationID), p) {
+		c.fail(schema.NewError(schema.LogUnavailable, ""))
+		return
+	}
+	c.ok(nil)
+}
