@@ -26,6 +26,10 @@ type golden struct {
 	Result json.RawMessage `json:"result,omitempty"`
 	Rooms  []string        `json:"rooms,omitempty"`
 	Of     string          `json:"followersOf,omitempty"`
+	Users  []string        `json:"users,omitempty"`
+	Others json.RawMessage `json:"others,omitempty"` // told, where it is not the result
+	Leave  []string        `json:"evicted,omitempty"`
+	Closed bool            `json:"closed,omitempty"`
 }
 
 // Every fact that this release takes has the home that the catalogue names, and
@@ -77,7 +81,10 @@ func TestGoldenFacts(t *testing.T) {
 		got := applyAll(t, w, []eventlog.Record{r}, 1, true)[0]
 		now := golden{User: g.User, Event: g.Event, Data: g.Data, Code: got.Code, Result: got.Result}
 		for _, p := range got.Pushes {
-			now.Rooms, now.Of = p.Rooms, p.FollowersOf
+			now.Rooms, now.Of, now.Users, now.Leave, now.Closed = p.Rooms, p.FollowersOf, p.Users, p.Evicted, p.Closed
+			if p.Own != nil {
+				now.Others = p.Data
+			}
 		}
 		line, err := json.Marshal(now)
 		if err != nil {
@@ -127,7 +134,7 @@ func TestRecordsThatNobodyCanReadAreParked(t *testing.T) {
 	for name, spoil := range map[string]func(*eventlog.Record){
 		"foreign message":     func(r *eventlog.Record) { *r = eventlog.Record{Err: errors.New("no ce-id")} },
 		"unknown event":       func(r *eventlog.Record) { r.Event = "post:pin" },
-		"of a later release":  func(r *eventlog.Record) { r.Event = "message:send" },
+		"of a later release":  func(r *eventlog.Record) { r.Event = "admin:announce" },
 		"no fact":             func(r *eventlog.Record) { r.Event = "feed:get" },
 		"newer version":       func(r *eventlog.Record) { r.Version = 2 },
 		"no version":          func(r *eventlog.Record) { r.Version = 0 },
