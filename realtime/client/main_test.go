@@ -47,7 +47,7 @@ func serve(t testing.TB, script func(*peer)) *scripted {
 			return
 		}
 		p.br = bufio.NewReader(conn)
-		p.push("socket:hello", schema.Hello{SocketID: "S1", Protocol: schema.Protocol, PingInterval: 25000})
+		p.push("socket:hello", schema.Hello{SocketID: "S1", Protocol: schema.Protocol, PingInterval: 25000, Log: schema.LogPosition{Epoch: "E1"}})
 		script(p)
 	})
 }

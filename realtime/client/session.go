@@ -65,19 +65,19 @@ type Session struct {
 
 	token    string // of the last try to connect; the session goroutine's
 	missedAt uint64 // cursor when the connection came back; the reading goroutine's
-	tries    int    // refusals without a wait stated, in a row; guarded by mu, like all that follows
-	mu       sync.Mutex
+
+	mu       sync.Mutex         // guards all that follows; not held while the app's functions run
 	cursor   schema.LogPosition // up to where everything was heard; no epoch: never connected
 	rooms    []string           // joined, in that order
 	user     schema.Actor
-	maxFrame int // bytes; 0: not known
-
-	live    bool      // commands may be sent
-	owed    bool      // a socket:resync is to come
-	hold    time.Time // nothing is sent before
-	pending []*call   // in the order in which they were first given
-	ended   bool
-	err     error // why it ended; nil while it lasts and after Close
+	maxFrame int       // bytes that the server takes; 0: it has not said
+	live     bool      // commands may be sent
+	owed     bool      // a socket:resync is to come
+	hold     time.Time // nothing is sent before
+	tries    int       // refusals in a row that did not say how long to wait
+	pending  []*call   // in the order in which they were given
+	ended    bool
+	err      error // why it ended; nil while it lasts and after Close
 }
 
 // Open connects a user to a WebSocket URL ("ws://127.0.0.1:7777/ws"). When the
