@@ -176,3 +176,38 @@ func TestATokenIsLookedAtWithEveryCommand(t *testing.T) {
 		t.Errorf("from its end on: %v", refusal)
 	}
 }
+
+// A socket is let into a room by what the read models said at one place: records
+// before it, delivered later, are not for it; and whoever was made to leave since
+// does not come in.
+func TestARoomIsEnteredAsOfAPlace(t *testing.T) {
+	h := newHub()
+	s := quietSession("bob's phone")
+	s.identity.Store(&Identity{Actor: schema.Actor{ID: "bob"}})
+	h.sockets[s.id] = s
+	push := func(seq uint64) delivery {
+		return delivery{event: "message:send", seq: seq, rooms: []string{"conversation:C"}}
+	}
+	if joined, _ := h.join(s, "conversation:C", 10, 9); !joined {
+		t.Fatal("not let in")
+	}
+	for seq, want := range map[uint64]int{9: 0, 10: 0, 11: 1} {
+		if told, _ := h.deliver(seq, []delivery{push(seq)}); told != want {
+			t.Errorf("let in as of 10, told of %d: %d", seq, told)
+		}
+	}
+	removal := push(12)
+	removal.evicted = []string{"bob"}
+	if told, _ := h.deliver(12, []delivery{removal}); told != 1 {
+		t.Error("not told of being removed")
+	}
+	if told, _ := h.deliver(13, []delivery{push(13)}); told != 0 {
+		t.Error("told of what came after the removal")
+	}
+	if joined, stale := h.join(s, "conversation:C", 11, 9); joined || !stale {
+		t.Error("let in again by what was true before the removal")
+	}
+	if joined, _ := h.join(s, "conversation:C", 12, 9); !joined {
+		t.Error("not let in by what is true after it")
+	}
+}
