@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 
@@ -8,12 +9,16 @@ import (
 )
 
 type schemaCmd struct {
-	AsyncAPI bool   `name:"asyncapi" required:"" help:"As an AsyncAPI 3 document."`
-	Out      string `placeholder:"FILE" help:"Write to a file in place of standard output."`
+	AsyncAPI bool   `name:"asyncapi" required:"" xor:"form" help:"As an AsyncAPI 3 document."`
+	Protocol string `required:"" xor:"form" placeholder:"FILE" help:"Within this description of the protocol: its generated parts are made anew."`
+	Out      string `placeholder:"FILE" help:"Write to a file in place of standard output, or of the file itself."`
 }
 
 // Run writes the document.
 func (c *schemaCmd) Run(a *app) error {
+	if c.Protocol != "" {
+		return c.describe()
+	}
 	document, err := schema.AsyncAPI()
 	if err != nil {
 		return fmt.Errorf("cannot make the AsyncAPI document: %w", err)
@@ -22,8 +27,24 @@ func (c *schemaCmd) Run(a *app) error {
 		_, err = a.out.Write(document)
 		return err
 	}
-	if err := os.WriteFile(c.Out, document, 0o644); err != nil {
-		return fmt.Errorf("cannot write the AsyncAPI document: %w", err)
+	return write(c.Out, document, "the AsyncAPI document")
+}
+
+// describe makes the generated parts of a description of the protocol anew.
+func (c *schemaCmd) describe() error {
+	document, err := os.ReadFile(c.Protocol)
+	if err != nil {
+		return fmt.Errorf("cannot read the description: %w", err)
+	}
+	if document, err = schema.Reference(document); err != nil {
+		return fmt.Errorf("cannot make %s anew: %w", c.Protocol, err)
+	}
+	return write(cmp.Or(c.Out, c.Protocol), document, "the description")
+}
+
+func write(path string, document []byte, what string) error {
+	if err := os.WriteFile(path, document, 0o644); err != nil {
+		return fmt.Errorf("cannot write %s: %w", what, err)
 	}
 	return nil
 }
