@@ -117,38 +117,6 @@ func (l *Log) Get(ctx context.Context, seq uint64) (Record, error) {
 	return decode(seq, m.Header, m.Data), nil
 }
 
-// pickGap is how many unwanted records Pick reads past rather than asking anew: a
-// request costs about as much as that many records read in a row (measured).
-const pickGap = 32
-
-// Pick returns the records at the given sequences, which ascend. One that the log
-// does not have is left out. It ends early with one error.
-func (l *Log) Pick(ctx context.Context, seqs []uint64) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		for len(seqs) > 0 {
-			n := 1
-			for n < len(seqs) && seqs[n]-seqs[n-1] <= pickGap {
-				n++
-			}
-			run := seqs[:n]
-			seqs = seqs[n:]
-			for r, err := range l.Read(ctx, run[0], run[n-1]) {
-				if err == nil {
-					for len(run) > 0 && run[0] < r.Seq {
-						run = run[1:]
-					}
-					if len(run) == 0 || run[0] > r.Seq {
-						continue
-					}
-				}
-				if !yield(r, err) || err != nil {
-					return
-				}
-			}
-		}
-	}
-}
-
 // SeqAtTime returns the first sequence that the log stored at or after t: the one
 // past the durable end when there is none yet.
 func (l *Log) SeqAtTime(ctx context.Context, t time.Time) (uint64, error) {
