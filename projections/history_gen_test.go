@@ -10,12 +10,18 @@ import (
 // The users of random histories; the last one never acts.
 var cast = []string{"alice", "bob", "carol", "dave", "erin"}
 
-// histories generates random histories of a few users on a few posts: every fact
-// of /social, with retries, reused keys, what nobody may do, and ids of nothing.
+// histories generates random histories of a few users on a few posts and in a few
+// conversations: every fact, with retries, reused keys, what nobody may do, and
+// ids of nothing.
 func histories(shortest, longest int) *rapid.Generator[[]eventlog.Record] {
 	return rapid.Custom(func(t *rapid.T) []eventlog.Record {
-		g := &historian{t: t}
-		for range rapid.IntRange(shortest, longest).Draw(t, "length") {
+		g := &historian{t: t, oracle: newOracle()}
+		g.talkative = g.roll("talkative", 5)
+		length := rapid.IntRange(shortest, longest).Draw(t, "length")
+		if g.roll("long", 2) == 0 {
+			length = longest
+		}
+		for range length {
 			g.add()
 		}
 		return g.records
@@ -28,10 +34,23 @@ type historian struct {
 	posts    []string
 	comments []schema.CommentDelete // every comment with its post
 	clock    schema.Time
+
+	talkative int     // so many of 4 facts are of /messaging
+	oracle    *oracle // to know what there is to talk about
+	as        string  // who does what was drawn last, "" for anybody
+	rolls     uint64
+}
+
+// roll draws a number below n. What rapid draws is mostly small; here every number
+// comes up, and the count of rolls makes it another one each time.
+func (g *historian) roll(label string, n int) int {
+	g.rolls++
+	drawn := uint64(rapid.Uint32().Draw(g.t, label))
+	return int((drawn+g.rolls<<32)*0x9E3779B97F4A7C15>>33) % n
 }
 
 func (g *historian) pick(label string, from ...string) string {
-	return rapid.SampledFrom(from).Draw(g.t, label)
+	return from[g.roll(label, len(from))]
 }
 
 func (g *historian) user() string { return g.pick("user", cast[:4]...) }
@@ -48,21 +67,29 @@ func (g *historian) comment() schema.CommentDelete {
 }
 
 func (g *historian) add() {
-	event, data := g.act()
+	draw := g.act
+	if g.roll("namespace", 4) < g.talkative {
+		draw = g.talk
+	}
+	g.as = ""
+	event, data := draw()
+	if g.as == "" {
+		g.as = g.user()
+	}
 	n := len(g.records) + 1
-	r := fact(n, g.user(), event, data)
+	r := fact(n, g.as, event, data)
 	// Clocks of gateways differ, and now and then a day goes by.
-	g.clock += rapid.SampledFrom([]schema.Time{1000, 1000, 1000, 0, -5000, 13 * 3600 * 1000}).Draw(g.t, "passed")
+	g.clock += []schema.Time{1000, 1000, 1000, 1000, 1000, 0, -5000, 13 * 3600 * 1000}[g.roll("passed", 8)]
 	r.Time = start + g.clock
-	if rapid.IntRange(0, 20).Draw(g.t, "renamed") == 0 {
+	if g.roll("renamed", 20) == 0 {
 		r.Actor.Username, r.Actor.Avatar = "the other "+r.Actor.ID, "https://example.org/a.png"
 	}
-	switch rapid.IntRange(0, 5).Draw(g.t, "key") {
+	switch g.roll("key", 12) {
 	case 0:
 		r.Key = g.pick("key", "k1", "k2", "k3")
 	case 1: // a retry of something, perhaps with a change
 		if n > 1 {
-			old := g.records[rapid.IntRange(max(0, n-8), n-2).Draw(g.t, "retry")]
+			old := g.records[max(0, n-8)+g.roll("retry", min(n-1, 7))]
 			r.Actor, r.Event, r.Data, r.Key, r.Entity = old.Actor, old.Event, old.Data, old.Key, old.Entity
 		}
 	}
@@ -72,12 +99,13 @@ func (g *historian) add() {
 	case "post:comment":
 		g.comments = append(g.comments, schema.CommentDelete{PostID: read[schema.PostComment](r).PostID, CommentID: r.ID})
 	}
+	g.oracle.apply(r)
 	g.records = append(g.records, r)
 }
 
 func (g *historian) act() (event string, data any) {
 	text := g.pick("text", "to be", "or not", "to be #that is the question", "ü→𝄞")
-	switch kind := rapid.IntRange(0, 15).Draw(g.t, "kind"); kind {
+	switch kind := g.roll("kind", 16); kind {
 	case 0, 1:
 		d := schema.PostCreate{Content: text, Hashtags: []string{"that"}}
 		if kind == 1 {
@@ -92,7 +120,7 @@ func (g *historian) act() (event string, data any) {
 		return "post:like", schema.PostAction{PostID: g.postID(), Action: g.pick("action", "like", "like", "unlike", "love")}
 	case 7, 8:
 		d := schema.PostComment{PostID: g.postID(), Content: text}
-		if rapid.Bool().Draw(g.t, "answer") {
+		if g.roll("answer", 2) == 0 {
 			d.ParentID = g.comment().CommentID
 		}
 		return "post:comment", d

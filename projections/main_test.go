@@ -63,6 +63,21 @@ func entityOf(event, id string, data any) string {
 		return "user:" + d.FollowingID
 	case schema.TargetAction:
 		return "user:" + d.TargetID
+	case schema.ConversationCreate:
+		return "conversation:" + id
+	case schema.ConversationUpdate:
+		return "conversation:" + d.ConversationID
+	case schema.ConversationRef:
+		return "conversation:" + d.ConversationID
+	case schema.MessageSend:
+		return "conversation:" + d.ConversationID
+	case schema.MessageRef:
+		if event == "message:delete" {
+			return "message:" + d.MessageID
+		}
+		return "conversation:" + d.ConversationID
+	case schema.MessageEdit:
+		return "message:" + d.MessageID
 	}
 	panic("no entity for " + event)
 }

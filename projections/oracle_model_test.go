@@ -24,7 +24,10 @@ type oracle struct {
 	now      schema.Time
 	outcomes []schema.Code
 	records  []eventlog.Record
-	told     [][]string // rooms by record
+	tellings []telling // by record
+
+	followed map[edge]uint64 // place of the follow
+	talks    []*oracleTalk
 }
 
 type edge struct{ from, to string }
@@ -59,7 +62,7 @@ type oracleAnswer struct {
 }
 
 func newOracle() *oracle {
-	return &oracle{users: map[string]schema.Actor{}, lastSeen: map[string]schema.Time{}, keys: map[edge]oracleAnswer{}}
+	return &oracle{users: map[string]schema.Actor{}, lastSeen: map[string]schema.Time{}, keys: map[edge]oracleAnswer{}, followed: map[edge]uint64{}}
 }
 
 // apply returns what should become of a record: the code, and for an applied or
@@ -67,7 +70,7 @@ func newOracle() *oracle {
 func (o *oracle) apply(r eventlog.Record) (code schema.Code, result string) {
 	r.Seq = uint64(len(o.records) + 1)
 	o.now = max(o.now, r.Time)
-	var rooms []string
+	var told telling
 	first, known := o.keys[edge{r.Actor.ID, r.Key}]
 	switch {
 	case r.Key != "" && known && o.now-first.at < 24*3600*1000:
@@ -76,10 +79,8 @@ func (o *oracle) apply(r eventlog.Record) (code schema.Code, result string) {
 			code, result = schema.DuplicateKey, first.result
 		}
 	default:
-		var payload any
-		if code, payload, rooms = o.decide(r); code == "" {
-			raw, _ := json.Marshal(payload)
-			result = string(raw)
+		code, result, told = o.carryOut(r)
+		if code == "" {
 			o.users[r.Actor.ID] = r.Actor
 			o.lastSeen[r.Actor.ID] = max(o.lastSeen[r.Actor.ID], r.Time)
 			if r.Key != "" {
@@ -87,13 +88,30 @@ func (o *oracle) apply(r eventlog.Record) (code schema.Code, result string) {
 			}
 		}
 	}
-	if code != "" {
-		rooms = nil
-	}
 	o.records = append(o.records, r)
 	o.outcomes = append(o.outcomes, code)
-	o.told = append(o.told, rooms)
+	o.tellings = append(o.tellings, told)
 	return code, result
+}
+
+func (o *oracle) carryOut(r eventlog.Record) (code schema.Code, result string, told telling) {
+	var payload any
+	if schema.NamespaceOf(r.Event) == schema.Messaging {
+		code, payload, told = o.decideTalk(r)
+	} else {
+		code, payload, told.rooms = o.decide(r)
+	}
+	if told.own != nil {
+		payload = told.own
+	}
+	if payload != nil && (code == "" || told.first != 0) {
+		raw, _ := json.Marshal(payload)
+		result = string(raw)
+	}
+	if code != "" {
+		told = telling{first: told.first}
+	}
+	return code, result, told
 }
 
 func read[T any](r eventlog.Record) T {
@@ -293,7 +311,9 @@ func (o *oracle) follow(me, other, action string, blocked bool) schema.Code {
 		return schema.NotFollowing
 	case action == "follow":
 		o.follows = append(o.follows, e)
+		o.followed[e] = uint64(len(o.records) + 1)
 	case action == "unfollow":
+		delete(o.followed, e)
 		o.follows = without(o.follows, e)
 	default:
 		return schema.InvalidField
@@ -341,6 +361,8 @@ func (o *oracle) block(me, other, action string) schema.Code {
 	case action == "block":
 		o.blocks = append(o.blocks, e)
 		o.follows = without(o.follows, e, back)
+		delete(o.followed, e)
+		delete(o.followed, back)
 		o.requests = without(o.requests, e, back)
 		o.friends = without(o.friends, e, back)
 	default:

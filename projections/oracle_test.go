@@ -70,21 +70,27 @@ func TestHistoriesMatchTheOracle(t *testing.T) {
 	dir := t.TempDir()
 	round := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		records := histories(1, 150).Draw(rt, "history")
+		records := histories(1, 300).Draw(rt, "history")
 		round++
 		path := filepath.Join(dir, fmt.Sprint(round))
 		live := bare(t, path+".live")
-		outcomes := applyAll(rt, live, records, 7, true)
+		outcomes := applyAll(rt, live, records, rapid.IntRange(1, 40).Draw(rt, "batch"), true)
 		want := newOracle()
 		for i, r := range records {
 			code, result := want.apply(r)
 			if got := outcomes[i]; got.Code != code || string(got.Result) != result {
 				rt.Fatalf("record %d, %s %s by %s key %q: %q %s, want %q %s", i+1, r.Event, r.Data, r.Actor.ID, r.Key, got.Code, got.Result, code, result)
 			}
+			if got, first := outcomes[i].FirstSeq, want.tellings[i].first; code == schema.ConversationExists && got != first {
+				rt.Fatalf("record %d: the conversation was made by record %d, want %d", i+1, got, first)
+			}
 			checkPushes(rt, want, i, outcomes[i])
 		}
 		err := live.db.View(func(tx *bolt.Tx) error {
-			compare(rt, &View{tx: tx, state: newState(tx)}, want)
+			v := &View{tx: tx, state: newState(tx)}
+			compare(rt, v, want)
+			compareTalks(rt, v, want)
+			compareRetold(rt, v, want, outcomes)
 			return nil
 		})
 		if err != nil {
@@ -111,21 +117,28 @@ func checkPushes(t rapid.TB, want *oracle, i int, got Outcome) {
 		}
 		return
 	}
-	rooms := want.told[i]
+	told := want.tellings[i]
+	rooms := told.rooms
 	if len(rooms) == 2 && rooms[0] == rooms[1] {
 		rooms = rooms[:1]
 	}
 	r := want.records[i]
-	followersOf := ""
-	if r.Event == "post:create" {
-		followersOf = r.Actor.ID
+	push := Push{Event: r.Event, Rooms: rooms, Users: told.users, Data: got.Result, Evicted: told.evicted, Closed: told.closed}
+	switch r.Event {
+	case "post:create":
+		push.FollowersOf = r.Actor.ID
+	case "post:delete":
+		push.Closed = true
+	case "message:read":
+		d := read[schema.MessageRef](r)
+		push.Own = got.Result
+		push.Data = []byte(text(schema.MessageRead{MessageID: d.MessageID, ConversationID: d.ConversationID, ReadBy: r.Actor.ID, ReadAt: r.Time}))
 	}
-	push := Push{Event: r.Event, Rooms: rooms, FollowersOf: followersOf, Data: got.Result}
 	if !reflect.DeepEqual(got.Pushes, []Push{push}) {
-		t.Fatalf("record %d pushes %v, want %v", i+1, got.Pushes, push)
+		t.Fatalf("record %d pushes %s, want %s", i+1, text(got.Pushes), text(push))
 	}
 	e, _ := schema.Lookup(r.Event)
-	if err := schema.ValidatePush(e, got.Result); err != nil {
+	if err := schema.ValidatePush(e, push.Data); err != nil {
 		t.Fatalf("record %d pushes %s: %v", i+1, got.Result, err)
 	}
 }
@@ -241,7 +254,7 @@ func compareHistory(t rapid.TB, v *View, want *oracle) {
 		same(t, "outcome", v.Outcome(seq), want.outcomes[i])
 		lists["actor "+r.Actor.ID] = append(lists["actor "+r.Actor.ID], seq)
 		lists["entity "+r.Entity] = append(lists["entity "+r.Entity], seq)
-		for _, room := range slices.Compact(slices.Clone(want.told[i])) {
+		for _, room := range slices.Compact(slices.Clone(want.tellings[i].rooms)) {
 			lists["room "+room] = append(lists["room "+room], seq)
 		}
 	}
