@@ -121,3 +121,34 @@ func TestLastSeenSurvivesARestart(t *testing.T) {
 		t.Errorf("alice was last seen %v, not %v", got, left)
 	}
 }
+
+// Whoever shares a conversation with a user is told as well as who follows them,
+// each socket once.
+func TestPresenceOfThoseOneTalksWith(t *testing.T) {
+	g := openGateway(t, func(c *realtime.Config) { c.PresenceGrace = 20 * time.Millisecond })
+	bob, carol, dave, erin := g.connect(t, "bob"), g.connect(t, "carol"), g.connect(t, "dave"), g.connect(t, "erin")
+	bob.group("With alice", "alice")
+	bob.direct("alice")
+	bob.follow("alice")
+	carol.direct("alice")
+	dave.removes(dave.group("Without alice", "alice"), "alice")
+	crowd := append([]string{"alice"}, numbers(99)...)
+	erin.adds(erin.group("Crowd", crowd...), "zoe") // 102 with erin
+	blocker := g.connect(t, "frank")
+	blocker.direct("alice")
+	blocker.do("user:block", schema.TargetAction{TargetID: "alice", Action: "block"})
+
+	alice := g.connect(t, "alice")
+	for _, p := range []*peer{bob, carol} {
+		if got := as[schema.UserPresence](t, p.hears("user:online", "user:"+p.user)); got.UserID != "alice" {
+			t.Errorf("%s heard of %+v", p.user, got)
+		}
+	}
+	alice.Close()
+	for _, p := range []*peer{bob, carol} {
+		p.hears("user:offline", "user:"+p.user)
+	}
+	for _, p := range []*peer{bob, carol, dave, erin, blocker} {
+		p.heardNothing()
+	}
+}
