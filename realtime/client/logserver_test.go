@@ -187,6 +187,9 @@ func (c *connection) carryOut() bool {
 	c.s.log = append(c.s.log, c.s.late...)
 	c.s.late = nil
 	c.s.grown.Broadcast()
+	if cmd.Event == "test:cut" && c.num == 1 {
+		return false
+	}
 	if cmd.Event != "post:create" {
 		c.s.note(cmd)
 		c.ack(cmd.ID, cmd.Data)

@@ -32,6 +32,11 @@ type scripted struct {
 // script in the connection's own goroutine.
 func serve(t testing.TB, script func(*peer)) *scripted {
 	t.Helper()
+	return serveHello(t, schema.Hello{SocketID: "S1", Protocol: schema.Protocol, PingInterval: 25000, Log: schema.LogPosition{Epoch: "E1"}}, script)
+}
+
+func serveHello(t testing.TB, hello schema.Hello, script func(*peer)) *scripted {
+	t.Helper()
 	return serveRaw(t, func(conn net.Conn) {
 		p := &peer{Conn: conn}
 		up := ws.Upgrader{
@@ -47,7 +52,7 @@ func serve(t testing.TB, script func(*peer)) *scripted {
 			return
 		}
 		p.br = bufio.NewReader(conn)
-		p.push("socket:hello", schema.Hello{SocketID: "S1", Protocol: schema.Protocol, PingInterval: 25000, Log: schema.LogPosition{Epoch: "E1"}})
+		p.push("socket:hello", hello)
 		script(p)
 	})
 }
@@ -132,6 +137,25 @@ func (p *peer) text(format string, args ...any) {
 func (p *peer) push(event string, data any) {
 	p.n++
 	p.text(`{"event":%q,"n":%d,"time":"2026-11-23T18:00:00.000Z","data":%s}`, event, p.n, encode(data))
+}
+
+// record pushes a record of the log.
+func (p *peer) record(seq uint64) {
+	p.n++
+	p.text(`{"event":"post:create","room":"user:alice","seq":%d,"n":%d,"data":{}}`, seq, p.n)
+}
+
+// connect answers socket:connect as one who begins, and returns what it asked for.
+func (p *peer) connect(seq uint64) (c schema.Connect) {
+	cmd, ok := p.command()
+	if !ok {
+		return c
+	}
+	if err := json.Unmarshal(cmd.Data, &c); err != nil {
+		panic(err)
+	}
+	p.ack(cmd.ID, schema.Connected{User: schema.Actor{ID: "alice"}, Rooms: []string{"user:alice"}, Seq: seq})
+	return c
 }
 
 func (p *peer) ack(id json.RawMessage, data any) {

@@ -26,7 +26,7 @@ func (s *Session) connected(c *Client) {
 		return
 	}
 	s.cursor = schema.LogPosition{Epoch: c.hello.Log.Epoch, Seq: a.Seq}
-	s.owed, s.live = asked, !asked
+	s.owed, s.live = asked, true
 	s.rejoin(a.Rooms)
 	s.mu.Unlock()
 	if !asked {
@@ -46,7 +46,6 @@ func (s *Session) pushed(f schema.Frame) error {
 		if err := json.Unmarshal(f.Data, &r); err != nil {
 			return fmt.Errorf("reading socket:resync: %w", err)
 		}
-		s.goLive()
 		s.resynced(r)
 		return nil
 	}
@@ -82,7 +81,10 @@ func (s *Session) resumed(f schema.Frame) error {
 	if err := s.advance(r.Seq, false); err != nil {
 		return err
 	}
-	s.goLive()
+	s.mu.Lock()
+	s.live = true
+	s.mu.Unlock()
+	s.rouse()
 	s.tell(State{Status: CaughtUp, From: s.missedAt, Seq: r.Seq, Count: r.Count})
 	return nil
 }
@@ -99,13 +101,6 @@ func (s *Session) resynced(r schema.Resync) {
 	if s.o.OnResync != nil {
 		s.o.OnResync(r)
 	}
-}
-
-func (s *Session) goLive() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.live = true
-	s.rouse()
 }
 
 func (s *Session) tell(st State) {
