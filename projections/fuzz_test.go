@@ -16,6 +16,10 @@ func FuzzRows(f *testing.F) {
 	f.Add(comment{id: id(1), author: "bob", content: "hi"}.encode())
 	f.Add(timelineEntry{postID: id(1), shareID: id(2), at: start}.encode())
 	f.Add(answer{at: start, seq: 9, result: []byte("{}")}.encode())
+	f.Add(conversation{group: true, seq: 7, creator: "alice", name: "The watch", size: 2, total: 9, last: 8, lastAt: start}.encode())
+	f.Add(membership{joined: 7, at: start, since: 7, floor: 2, read: 3, own: 1}.encode())
+	f.Add(message{sender: "alice", id: id(1), kind: "text", created: start, content: "hi", media: []byte("[]")}.encode())
+	f.Add(position{conversation: 7, number: 2, sender: "alice"}.encode())
 	f.Add(appendMention(nil, nil, mention{7, asRoom}))
 	f.Fuzz(func(t *testing.T, row []byte) {
 		for _, read := range []func(){
@@ -28,6 +32,12 @@ func FuzzRows(f *testing.F) {
 			func() { decodeUser(row) },
 			func() { decodeLikeable(row) },
 			func() { seqOf(row) },
+			func() { decodeConversation(row) },
+			func() { decodeRoster(row) },
+			func() { decodeMembership(row) },
+			func() { decodeMessage(row) },
+			func() { senderOf(row) },
+			func() { decodePosition(row) },
 			func() {
 				for range eachMention(row) {
 				}
@@ -49,8 +59,10 @@ func FuzzCursors(f *testing.F) {
 		fact(2, "bob", "post:comment", schema.PostComment{PostID: id(1), Content: "hi"}),
 		fact(3, "bob", "user:follow", schema.UserFollow{FollowingID: "alice", Action: "follow"}),
 		fact(4, "bob", "post:share", schema.PostShare{PostID: id(1)}),
-	}, 4, false)
-	for _, seed := range []string{id(1), id(2), id(4), "3", "18446744073709551615", "-1", "\x00", ""} {
+		fact(5, "alice", "conversation:create", schema.ConversationCreate{Type: "direct", Participants: []string{"bob"}}),
+		fact(6, "alice", "message:send", words(id(5), "hello")),
+	}, 6, false)
+	for _, seed := range []string{id(1), id(2), id(4), id(5), id(6), "3", "18446744073709551615", "-1", "\x00", ""} {
 		f.Add(seed, 3)
 	}
 	f.Fuzz(func(t *testing.T, before string, limit int) {
@@ -63,7 +75,11 @@ func FuzzCursors(f *testing.F) {
 			_, e3 := v.Comments("bob", schema.CommentList{PostID: id(1), Page: page})
 			_, e4 := v.Followers("bob", users)
 			_, e5 := v.Following("bob", users)
-			for i, err := range []error{e1, e2, e3, e4, e5} {
+			_, e6 := v.Conversations("bob", page)
+			_, e7 := v.Messages("bob", schema.MessageList{ConversationID: id(5), Page: page})
+			_, e8 := v.Messages("bob", schema.MessageList{ConversationID: id(5), After: before})
+			_, e9 := v.Messages("bob", schema.MessageList{ConversationID: id(5), Around: before})
+			for i, err := range []error{e1, e2, e3, e4, e5, e6, e7, e8, e9} {
 				if err != nil && codeOf(err) != schema.InvalidField {
 					t.Errorf("query %d before %q: %v", i+1, before, err)
 				}
@@ -84,8 +100,25 @@ func FuzzRecords(f *testing.F) {
 	}
 	f.Add("user:follow", `{"followingId":"a\u0000b","action":"follow"}`, "alice", id(3), "", 1)
 	f.Add("post:like", `{"postId":"`+id(1)+`","action":"like"}`, "alice", id(3), "k", 1)
+	for event, data := range map[string]string{
+		"conversation:create": `{"type":"group","name":"x","participants":["bob","bob"]}`,
+		"conversation:update": `{"conversationId":"` + id(2) + `","updates":{"addParticipants":["","dave"],"removeParticipants":[""]}}`,
+		"conversation:delete": `{"conversationId":"\u0000"}`,
+		"message:send":        `{"conversationId":"` + id(2) + `","messageType":"text","replyTo":"` + id(1) + `"}`,
+		"message:read":        `{"conversationId":"` + id(2) + `","messageId":"` + id(3) + `"}`,
+		"message:delete":      `{"conversationId":"` + id(2) + `","messageId":""}`,
+		"message:edit":        `{}`,
+	} {
+		for _, user := range []string{"alice", "bob", "mallory"} {
+			f.Add(event, data, user, id(7), "", 1)
+		}
+	}
 	w := bare(f, f.TempDir()+"/models.db")
-	applyAll(f, w, []eventlog.Record{fact(1, "alice", "post:create", schema.PostCreate{Content: "hello"})}, 1, false)
+	applyAll(f, w, []eventlog.Record{
+		fact(1, "alice", "post:create", schema.PostCreate{Content: "hello"}),
+		fact(2, "alice", "conversation:create", schema.ConversationCreate{Type: "group", Name: "x", Participants: []string{"bob"}}),
+		fact(3, "alice", "message:send", words(id(2), "hello")),
+	}, 1, false)
 	f.Fuzz(func(t *testing.T, event, data, user, recordID, key string, version int) {
 		r := eventlog.Record{Event: event, Data: []byte(data), ID: recordID, Key: key, Version: version, Actor: schema.Actor{ID: user, Username: user}, Entity: user}
 		applyAll(t, w, []eventlog.Record{r}, 1, true)
@@ -93,6 +126,11 @@ func FuzzRecords(f *testing.F) {
 			if _, err := v.Feed("alice", schema.Page{}); err != nil {
 				t.Error(err)
 			}
+			if _, err := v.Conversations("alice", schema.Page{}); err != nil {
+				t.Error(err)
+			}
+			r.Seq = w.at.Seq
+			v.Retell(r)
 		})
 	})
 }
