@@ -33,8 +33,18 @@ func (m minting) dial(ctx context.Context, url string, id realtime.Identity, o c
 // dial is client.Dial with errors for people.
 func dial(ctx context.Context, url string, o client.Options) (*client.Client, error) {
 	c, err := client.Dial(ctx, url, o)
+	return c, explained(err, url)
+}
+
+// open is client.Open with errors for people.
+func open(ctx context.Context, url string, o client.SessionOptions) (*client.Session, error) {
+	s, err := client.Open(ctx, url, o)
+	return s, explained(err, url)
+}
+
+func explained(err error, url string) error {
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, fmt.Errorf("no server answers at %s: start %s serve, or give its address with --server: %w", url, self(), err)
+		return fmt.Errorf("no server answers at %s: start %s serve, or give its address with --server: %w", url, self(), err)
 	}
-	return c, err
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -128,38 +129,103 @@ func TestConnectLongInput(t *testing.T) {
 	}
 }
 
-// A connection that is lost is an error; so is one that cannot be made.
-func TestConnectLosesTheServer(t *testing.T) {
-	s := serve(t, t.TempDir())
-	cmd := exec.Command(binary, "connect", "--as", "alice", "--json", "--server", s.url, "--data", s.dir)
-	in, err := cmd.StdinPipe()
+// connecting is a connect that runs.
+type connecting struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    *bufio.Reader
+	stderr bytes.Buffer // to be read after the end
+}
+
+func connect(t *testing.T, s *serverProcess, args ...string) *connecting {
+	t.Helper()
+	args = append([]string{"connect", "--as", "alice", "--server", s.url, "--data", s.dir}, args...)
+	c := &connecting{t: t, cmd: exec.Command(binary, args...)}
+	c.cmd.Stderr = &c.stderr
+	var err error
+	if c.in, err = c.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
+	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	said := bufio.NewReader(out)
-	for range 2 { // the hello, and the ack of socket:connect
-		if _, err := said.ReadString('\n'); err != nil {
-			t.Fatal(err)
+	t.Cleanup(func() { c.cmd.Process.Kill() })
+	c.out = bufio.NewReader(out)
+	return c
+}
+
+// until reads lines of standard output until one has the text in it.
+func (c *connecting) until(text string) string {
+	c.t.Helper()
+	for {
+		line, err := c.out.ReadString('\n')
+		if err != nil {
+			c.t.Fatalf("it never said %q: %v", text, err)
+		}
+		if strings.Contains(line, text) {
+			return line
 		}
 	}
+}
+
+// wait closes the input and returns the exit code.
+func (c *connecting) wait() int {
+	c.in.Close()
+	io.Copy(io.Discard, c.out)
+	c.cmd.Wait()
+	return c.cmd.ProcessState.ExitCode()
+}
+
+// A connection that does not come back is an error; so is one that cannot be made.
+func TestConnectLosesTheServer(t *testing.T) {
+	s := serve(t, t.TempDir())
+	atOnce := connect(t, s, "--json", "--retry-for", "0s")
+	soon := connect(t, s, "--retry-for", "300ms")
+	atOnce.until(`"ok":true`)
+	soon.until(`"id":"alice"`)
 	s.kill()
-	io.Copy(io.Discard, said)
-	in.Close()
-	cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(stderr.String(), "lost") {
-		t.Errorf("exit code %d: %s", code, stderr.String())
+	io.Copy(io.Discard, soon.out)
+	if code := atOnce.wait(); code != 1 || !strings.Contains(atOnce.stderr.String(), "lost") || strings.Contains(atOnce.stderr.String(), "trying again") {
+		t.Errorf("exit code %d: %s", code, atOnce.stderr.String())
+	}
+	if code := soon.wait(); code != 1 || !strings.Contains(soon.stderr.String(), "connection lost (") || !strings.Contains(soon.stderr.String(), "did not come back in time") {
+		t.Errorf("exit code %d: %s", code, soon.stderr.String())
 	}
 	r := roomlogWith(t, nil, "", "connect", "--as", "alice", "--json", "--server", s.url, "--data", s.dir)
 	if r.code != 1 || !strings.Contains(r.stderr, "no server answers at "+s.url+": start roomlog serve") {
 		t.Errorf("exit code %d: %s", r.code, r.stderr)
 	}
 }
+
+// A server that crashes and starts again: connect comes back to its room, is told
+// what it missed, and what it sends meanwhile is carried out once.
+func TestConnectComesBack(t *testing.T) {
+	s := serve(t, t.TempDir())
+	c := connect(t, s)
+	io.WriteString(c.in, "post:create {\"content\":\"before\"}\n")
+	post := postID.FindString(c.until("ok seq 1 "))
+	io.WriteString(c.in, "post:join {\"postId\":\""+post+"\"}\n")
+	c.until("ok {}")
+	s.kill()
+	io.WriteString(c.in, "post:create {\"content\":\"meanwhile\"}\n")
+	again := serve(t, s.dir, "--listen", s.address())
+	c.until("meanwhile")
+	r := roomlogWith(t, nil, "post:comment {\"postId\":\""+post+"\",\"content\":\"in the room\"}\n",
+		"connect", "--as", "bob", "--server", again.url, "--data", s.dir)
+	if r.code != 0 {
+		t.Fatalf("bob: exit code %d\n%s", r.code, r.stderr)
+	}
+	if line := c.until("in the room"); !strings.Contains(line, "post:comment in post:"+post) {
+		t.Errorf("alice was told %q", line)
+	}
+	if code := c.wait(); code != 0 || !strings.Contains(c.stderr.String(), "connection lost (") || !strings.Contains(c.stderr.String(), "back; ") {
+		t.Errorf("exit code %d: %s", code, c.stderr.String())
+	}
+}
+
+var postID = regexp.MustCompile(`\b01[0-9A-Z]{24}\b`)
