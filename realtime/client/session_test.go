@@ -475,15 +475,22 @@ func TestAnsweredPingKeepsTheConnection(t *testing.T) {
 }
 
 // relay passes bytes on between a client and a server.
-func relay(conn net.Conn, url string) {
+func relay(conn net.Conn, url string) { relayUpTo(conn, url, 1<<40) }
+
+// relayUpTo is relay that breaks after so many bytes of the server.
+func relayUpTo(conn net.Conn, url string, bytes int64) {
 	up, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(url, "ws://"), "/ws"))
 	if err != nil {
 		return
 	}
 	defer up.Close()
 	done := make(chan struct{})
-	go func() { io.Copy(up, conn); up.Close(); close(done) }()
-	io.Copy(conn, up)
+	go func() {
+		defer close(done)
+		io.Copy(up, conn)
+		up.Close()
+	}()
+	io.CopyN(conn, up, bytes)
 	conn.Close()
 	<-done
 }
