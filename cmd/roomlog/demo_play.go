@@ -9,14 +9,15 @@ import (
 	"unicode"
 )
 
-// maxComment is the longest comment that the catalogue takes, in characters.
-const maxComment = 2000
+// maxMessage is the longest message that the catalogue takes, in characters.
+const maxMessage = 4000
 
-// scene is one scene of the play: a post, its comments, and who is in it.
+// scene is one scene of the play: a group conversation, its messages, and who is
+// in it.
 type scene struct {
 	key      string // "hamlet:scene1.2": the beginning of every idempotency key of the scene
 	title    string
-	cast     []*role // in the order of their first words; the first one posts
+	cast     []*role // in the order of their first words; the first one gathers the others
 	meetings []meeting
 	speeches []speech
 }
@@ -24,15 +25,18 @@ type scene struct {
 // role is a speaker of the play, and the user they become.
 type role struct{ id, name string }
 
+// inTheHall is whom an aside is for that is for nobody on the stage.
+const inTheHall = "Audience"
+
 // meeting is a role that has another before it for the first time in the play,
 // and follows it.
 type meeting struct{ follower, followed *role }
 
-// speech is a comment. A speech longer than a comment may be is several.
+// speech is a message. A speech longer than a message may be is several.
 type speech struct {
-	key  string
-	by   *role
-	text string
+	key    string
+	by, to *role // to: the one whom an aside is for; nil: all in the scene
+	text   string
 }
 
 // readPlay reads a play of one JSON object a speech, in order.
@@ -59,8 +63,9 @@ func readPlay(name string, text []byte) ([]*scene, error) {
 		}
 		by := roleOf(roles, line.Speaker)
 		now.enter(by, met)
+		to := hearerOf(roles, line.Text)
 		for i, part := range parts(line.Text) {
-			now.speeches = append(now.speeches, speech{fmt.Sprintf("%s:speech%d.%d", name, line.N, i), by, part})
+			now.speeches = append(now.speeches, speech{fmt.Sprintf("%s:speech%d.%d", name, line.N, i), by, to, part})
 		}
 	}
 	return scenes, lines.Err()
@@ -85,6 +90,21 @@ func (s *scene) enter(by *role, met map[meeting]bool) {
 	s.cast = append(s.cast, by)
 }
 
+// hearerOf returns whom an aside is for: the one it names ("[Aside to GUILDENSTERN]"),
+// else the audience ("[Aside]"). It returns nil for what all may hear.
+func hearerOf(roles map[string]*role, text string) *role {
+	mark, aside := strings.CutPrefix(text, "[Aside")
+	mark, _, closed := strings.Cut(mark, "]")
+	if !aside || !closed {
+		return nil
+	}
+	name := inTheHall
+	if named, ok := strings.CutPrefix(mark, " to "); ok {
+		name = named
+	}
+	return roleOf(roles, name)
+}
+
 // roleOf returns the role of a speaker as the edition spells them, which is not
 // always the same way: "Guildenstern:" is Guildenstern.
 func roleOf(roles map[string]*role, speaker string) *role {
@@ -104,12 +124,12 @@ func roleOf(roles map[string]*role, speaker string) *role {
 	return roles[id]
 }
 
-// parts cuts a text into comments: at the last line end that fits, so that the
+// parts cuts a text into messages: at the last line end that fits, so that the
 // parts joined by line ends are the text again.
 func parts(text string) []string {
 	var cut []string
-	for len(text) > maxComment { // bytes: never fewer than characters
-		end := strings.LastIndexByte(text[:maxComment], '\n')
+	for len(text) > maxMessage { // bytes: never fewer than characters
+		end := strings.LastIndexByte(text[:maxMessage], '\n')
 		if end <= 0 {
 			break // one endless line: the server says what it thinks of it
 		}
