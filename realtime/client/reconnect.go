@@ -15,8 +15,9 @@ import (
 const (
 	minBackoff = 250 * time.Millisecond
 	maxBackoff = 30 * time.Second
-	// connectTimeout bounds a try to come back, to the ack of socket:connect.
-	connectTimeout = 30 * time.Second
+	// connectTimeout bounds a try to come back: 10 s to be let in, and 30 s and more for
+	// the ack of socket:connect, which may queue behind others who resume.
+	connectTimeout = 45 * time.Second
 )
 
 // errSameToken ends a session whose token source has nothing better than a token
