@@ -21,11 +21,11 @@ import (
 // this function returns, the request's buffers and its goroutine's stack go.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	if s.draining.Load() {
-		s.refuseBusy(w, r, "draining", "the server is shutting down")
+		s.refuseBusy(w, r, 10, "draining", "the server is shutting down")
 		return
 	}
 	if s.catchingUp() {
-		s.refuseBusy(w, r, "catching-up", "the server is starting: its read models are not up to date yet")
+		s.refuseBusy(w, r, 1, "catching-up", "the server is starting: its read models are not up to date yet")
 		return
 	}
 	for _, name := range []string{"Authorization", "Origin", "Sec-Websocket-Key", "Sec-Websocket-Version"} {
@@ -45,7 +45,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	if s.slots.Add(1) > int64(s.cfg.MaxConnections) {
 		s.slots.Add(-1)
-		s.refuseBusy(w, r, "full", "as many connections as this server takes are open")
+		s.refuseBusy(w, r, 10, "full", "as many connections as this server takes are open")
 		return
 	}
 	if !s.accept(w, r) {
@@ -130,8 +130,9 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, reas
 	http.Error(w, message, status)
 }
 
-// refuseBusy asks the client to come back, each at another moment.
-func (s *Server) refuseBusy(w http.ResponseWriter, r *http.Request, reason, message string) {
-	w.Header().Set("Retry-After", strconv.Itoa(1+rand.IntN(10)))
+// refuseBusy asks the client to come back within so many seconds, each at another
+// moment. A server that starts is ready soon, and who was cut off is waiting.
+func (s *Server) refuseBusy(w http.ResponseWriter, r *http.Request, seconds int, reason, message string) {
+	w.Header().Set("Retry-After", strconv.Itoa(1+rand.IntN(seconds)))
 	s.refuse(w, r, http.StatusServiceUnavailable, reason, message)
 }
