@@ -29,7 +29,7 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server: log, read models and gateway in one process."`
 	Token   tokenCmd   `cmd:"" help:"Mint a token for a user, signed with the shared secret."`
 	Connect connectCmd `cmd:"" help:"Connect to a server as a user: type EVENT JSON, see acks and pushes."`
-	Demo    demoCmd    `cmd:"" help:"Play Hamlet through real sockets: speakers post, comment, follow and like."`
+	Demo    demoCmd    `cmd:"" help:"Play Hamlet through real sockets: scenes are conversations, asides direct messages."`
 	Replay  replayCmd  `cmd:"" help:"Show the records of the log, each with what became of it."`
 	Rebuild rebuildCmd `cmd:"" help:"Build the read models anew from the log and compare."`
 	Status  statusCmd  `cmd:"" help:"Show where the log and the read models stand."`
