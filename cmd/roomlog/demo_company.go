@@ -22,7 +22,7 @@ const lateSpeakers = 10
 type company struct {
 	open    func(context.Context, *role, client.SessionOptions) (*client.Session, error)
 	timeout time.Duration // for which a player looks for a server that went away
-	// hear gets what a player is pushed and the acks of the player's messages. It is
+	// hear gets what a player is pushed, and the acks of what they do. It is
 	// called by many at once.
 	hear func(*role, schema.Frame)
 	fail context.CancelCauseFunc // ends the play; of play
