@@ -101,6 +101,7 @@ type verdict struct {
 	payload        any             // what they are told, and the sender's ack
 	own            any             // what the actor's own sockets and the ack are told instead; nil: the same
 	named          []*schema.Actor // in the payload: users of whom the home knows the id alone
+	except         []string        // users who are not told, in whichever room
 	evicted        []string        // users who leave the first room
 	closed         bool            // everyone leaves the first room
 }

@@ -187,9 +187,11 @@ func (c *conversations) messageEdited(r *record, d *schema.MessageEdit, _ uint64
 	if code := c.gone(d.ConversationID, d.MessageID); code != "" {
 		return void(code)
 	}
-	return c.toAll(d.ConversationID, schema.MessageEdited{
+	v := c.toAll(d.ConversationID, schema.MessageEdited{
 		MessageID: d.MessageID, ConversationID: d.ConversationID, Content: d.Content, EditedAt: r.Time,
 	})
+	v.except = c.later(d.ConversationID, d.MessageID)
+	return v
 }
 
 // unsend takes a message away. Whoever has not read as far has one less to read,
@@ -219,7 +221,21 @@ func (c *conversations) messageDeleted(r *record, d *schema.MessageRef, _ uint64
 	if _, ok := c.conversation(d.ConversationID); !ok {
 		return void(schema.ConversationNotFound)
 	}
-	return c.toAll(d.ConversationID, schema.MessageDeleted{
+	v := c.toAll(d.ConversationID, schema.MessageDeleted{
 		MessageID: d.MessageID, ConversationID: d.ConversationID, DeletedBy: r.Actor.ID,
 	})
+	v.except = c.later(d.ConversationID, d.MessageID)
+	return v
+}
+
+// later returns the participants whose time began after a message.
+func (c *conversations) later(id, messageID string) (users []string) {
+	h, _ := c.conversation(id)
+	p, _ := c.find(h, messageID)
+	for _, member := range c.roster(id) {
+		if m, ok := c.membership(member.user, id); ok && p.number <= m.floor {
+			users = append(users, member.user)
+		}
+	}
+	return users
 }

@@ -34,10 +34,11 @@ type oracleMessage struct {
 
 // telling is what should be told of a record.
 type telling struct {
-	rooms, users, evicted []string
-	closed                bool
-	own                   any
-	first                 uint64
+	rooms, users, except, evicted []string
+
+	closed bool
+	own    any
+	first  uint64
 }
 
 func (o *oracle) talk(id string) *oracleTalk {
@@ -274,6 +275,11 @@ func (o *oracle) changeMessage(r eventlog.Record, t *oracleTalk, id string) (sch
 	}
 	m := t.messages[n-1]
 	told := telling{rooms: []string{t.room()}, users: t.users()}
+	for _, member := range t.members {
+		if n <= member.from {
+			told.except = append(told.except, member.user)
+		}
+	}
 	switch {
 	case m.shown.Sender.ID != r.Actor.ID:
 		return schema.NotPermitted, nil, telling{}

@@ -123,7 +123,7 @@ func checkPushes(t rapid.TB, want *oracle, i int, got Outcome) {
 		rooms = rooms[:1]
 	}
 	r := want.records[i]
-	push := Push{Event: r.Event, Rooms: rooms, Users: told.users, Data: got.Result, Evicted: told.evicted, Closed: told.closed}
+	push := Push{Event: r.Event, Rooms: rooms, Users: told.users, Except: told.except, Data: got.Result, Evicted: told.evicted, Closed: told.closed}
 	switch r.Event {
 	case "post:create":
 		push.FollowersOf = r.Actor.ID

@@ -48,6 +48,9 @@ type Push struct {
 	// Own is what the sockets of the record's actor are told instead of Data; nil:
 	// the same.
 	Own json.RawMessage
+	// Except are users who are not told, in whichever room: the push is about what
+	// was before their time.
+	Except []string
 	// Evicted are users whose sockets leave the first of Rooms once they are told;
 	// Closed means that every socket does.
 	Evicted []string

@@ -149,7 +149,7 @@ func (s *state) complete(r *record, v *verdict, live bool) error {
 // push encodes what a verdict tells.
 func (s *state) push(r *record, v *verdict) (Push, error) {
 	s.name(v)
-	p := Push{Event: r.Event, Rooms: v.rooms, FollowersOf: v.followersOf, Evicted: v.evicted, Closed: v.closed}
+	p := Push{Event: r.Event, Rooms: v.rooms, FollowersOf: v.followersOf, Except: v.except, Evicted: v.evicted, Closed: v.closed}
 	var err error
 	if p.Data, err = json.Marshal(v.payload); err != nil {
 		return p, fmt.Errorf("writing the answer: %w", err)

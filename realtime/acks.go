@@ -97,6 +97,7 @@ func (s *Server) Deliver(batch []projections.Applied) {
 				origin:  r.Socket,
 				own:     p.Own,
 				actor:   r.Actor.ID,
+				except:  p.Except,
 				evicted: p.Evicted,
 				closed:  p.Closed,
 			})

@@ -64,7 +64,7 @@ func connect(s *session, c *call, p *schema.Connect) {
 	}
 	if refusal != nil {
 		c.fail(refusal)
-		s.close(schema.CloseTooManySockets)
+		s.closeAfter(closeFor(refusal.Code), comeBackAfter())
 	}
 }
 
@@ -209,6 +209,8 @@ func closeFor(code schema.Code) schema.CloseCode {
 		return schema.CloseTokenExpired
 	case schema.TooManySockets:
 		return schema.CloseTooManySockets
+	case schema.ShuttingDown, schema.Internal: // another try may do
+		return schema.CloseShuttingDown
 	}
 	return schema.CloseInvalidToken
 }

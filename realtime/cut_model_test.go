@@ -214,6 +214,16 @@ func (w *truth) applyMessaging(rt *rapid.T, r eventlog.Record, t *telling, data 
 	t.users = set(c.order...)
 	var m schema.MessageRef
 	data(&m)
+	// What becomes of a message is for those who see it.
+	who := func(m *trueMessage) map[string]bool {
+		users := map[string]bool{}
+		for u, since := range c.members {
+			if m.seq > since && m.seq > c.cleared[u] {
+				users[u] = true
+			}
+		}
+		return users
+	}
 	still := func(m *trueMessage) func(string) bool {
 		in := t.now
 		return func(u string) bool { return in(u) && !m.deleted }
@@ -252,13 +262,14 @@ func (w *truth) applyMessaging(rt *rapid.T, r eventlog.Record, t *telling, data 
 			rt.Fatalf("record %d: %s edited a message of %s", r.Seq, user, edited.sender)
 		}
 		edited.content = d.Content
-		t.content, t.now = d.Content, still(edited)
+		t.content, t.users, t.now = d.Content, who(edited), still(edited)
 	case "message:delete":
 		deleted := c.message(rt, r, m.MessageID)
 		if deleted.sender != user || !c.shows(user, deleted) {
 			rt.Fatalf("record %d: %s deleted a message of %s", r.Seq, user, deleted.sender)
 		}
 		deleted.deleted = true
+		t.users = who(deleted)
 	case "message:read", "message:delivered":
 		read := c.message(rt, r, m.MessageID)
 		if read.sender == user {

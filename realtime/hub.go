@@ -171,6 +171,7 @@ type delivery struct {
 	own   json.RawMessage // what the sockets of actor are told instead of data; nil: the same
 	actor string
 
+	except  []string // users who are not told
 	evicted []string // users who leave the first room once they are told
 	closed  bool     // everyone does
 }
@@ -243,6 +244,8 @@ func (p *pass) tell(r *room) {
 		case s.chosen&p.namespace == 0 && r.name != schema.RoomPublic:
 			continue
 		case s.id == p.origin:
+			continue
+		case len(p.except) > 0 && slices.Contains(p.except, s.userID()):
 			continue
 		}
 		s.stamp = p.stamp

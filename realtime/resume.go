@@ -111,7 +111,14 @@ func (s *session) comeBack(e entry, from *schema.Resume) *schema.Error {
 		if reason == "" {
 			e.resuming = &resume{limits: &server.cfg}
 		}
-		connected, stale, refusal := s.takeSeats(e)
+		live := e
+		live.live = func(connected schema.Connected) {
+			e.live(connected)
+			if reason != "" {
+				s.tell("socket:resync", mustJSON(schema.Resync{Reason: reason, Seq: connected.Seq}))
+			}
+		}
+		connected, stale, refusal := s.takeSeats(live)
 		if stale {
 			continue
 		}
@@ -121,7 +128,6 @@ func (s *session) comeBack(e entry, from *schema.Resume) *schema.Error {
 		s.arrived(connected)
 		if reason != "" {
 			server.metrics.resumes.WithLabelValues(reason).Inc()
-			s.tell("socket:resync", mustJSON(schema.Resync{Reason: reason, Seq: connected.Seq}))
 			return nil
 		}
 		if err := c.catchUp(m); err != nil && !errors.Is(err, errGone) {
@@ -285,7 +291,7 @@ func (c *recovery) retold(seqs []uint64) ([]pushFrame, error) {
 		for i := range records {
 			r := &records[i]
 			p, ok := v.Retell(*r)
-			if !ok || c.chosen&bitOf(schema.NamespaceOf(p.Event)) == 0 {
+			if !ok || c.chosen&bitOf(schema.NamespaceOf(p.Event)) == 0 || slices.Contains(p.Except, c.user) {
 				continue
 			}
 			data := p.Data

@@ -66,6 +66,6 @@ var closeAdvice = map[CloseCode]string{
 	CloseInvalidToken:   "Ask the user to sign in. Also when no token came in time.",
 	CloseBadFrames:      "Fix the client.",
 	CloseSuspended:      "Tell the user.",
-	CloseTooManySockets: "Close another connection of this user first.",
+	CloseTooManySockets: "Close another connection of this user first. After a lost connection they may be the client's own, which the server has yet to find dead: wait 35 s and try again.",
 	CloseNotPermitted:   "Tell the user.",
 }

@@ -35,7 +35,7 @@ func (s *Session) run(c *Client) {
 			attempt = 0 // it was a good connection
 		}
 		for c = nil; c == nil; attempt++ {
-			if s.ctx.Err() != nil || final(err) {
+			if s.ctx.Err() != nil || final(err) && !crowded(err) {
 				s.end(err)
 				return
 			}
@@ -184,6 +184,17 @@ func final(err error) bool {
 	return false
 }
 
+// crowded reports whether the user had too many connections when the session came
+// back. They may be its own, dead ones that the server has yet to find out about.
+func crowded(err error) bool {
+	var e *schema.Error
+	return errors.As(err, &e) && e.Code == schema.TooManySockets
+}
+
+// crowdedWait is in what time a server with the usual 25 s between pings, and 10 s
+// for the answer, has found out.
+const crowdedWait = 35 * time.Second
+
 // retryAfter is how long the server asked to wait.
 func retryAfter(err error) time.Duration {
 	var refused *RefusedError
@@ -194,6 +205,8 @@ func retryAfter(err error) time.Duration {
 		return refused.RetryAfter
 	case errors.As(err, &closed):
 		return closed.RetryAfter()
+	case crowded(err):
+		return crowdedWait
 	case errors.As(err, &e):
 		return e.RetryAfter
 	}

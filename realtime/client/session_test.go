@@ -150,6 +150,27 @@ func TestSessionThatIsNotWantedBack(t *testing.T) {
 	}
 }
 
+// The connections that are too many may be the session's own, which the server has
+// yet to find dead.
+func TestSessionThatCrowdsItselfOutWaits(t *testing.T) {
+	s := scripts(t, func(p *peer) { p.connect(7) }, func(p *peer) {
+		command, _ := p.command()
+		p.fail(command.ID, schema.TooManySockets)
+		p.close(ws.StatusCode(schema.CloseTooManySockets), "too many connections")
+		p.next()
+	})
+	session, states := open(t, s.URL, sessionOptions())
+	waitFor(t, states, client.Lost)
+	if refused := waitFor(t, states, client.Lost); refused.Wait < 35*time.Second {
+		t.Errorf("waits %v after %v", refused.Wait, refused.Err)
+	}
+	select {
+	case <-session.Done():
+		t.Errorf("ended: %v", session.Err())
+	default:
+	}
+}
+
 func TestSessionNeedsATokenForEveryConnection(t *testing.T) {
 	o := sessionOptions()
 	o.Token = func(context.Context) (string, error) { return "", errors.New("no token today") }
