@@ -112,7 +112,7 @@ func TestADirectConversationThatOneDeleted(t *testing.T) {
 	p := g.talkers(t, "alice", "alice", "bob")
 	alice, phone, bob := p[0], p[1], p[2]
 	id := alice.direct("bob")
-	bob.say(id, "one")
+	one := bob.say(id, "one")
 	bob.say(id, "two")
 	for _, p := range p {
 		p.comesIn(id)
@@ -127,7 +127,9 @@ func TestADirectConversationThatOneDeleted(t *testing.T) {
 		t.Errorf("bob lists %+v", got.Items)
 	}
 	alice.sees(id)
-	bob.sees(id, "one", "two")
+	bob.do("message:edit", schema.MessageEdit{ConversationID: id, MessageID: one, Content: "One"}) // she no longer sees it
+	bob.sees(id, "One", "two")
+	alice.heardNothing()
 
 	three := bob.say(id, "three") // it comes back with what is new
 	for _, p := range []*peer{alice, phone} {
@@ -152,7 +154,7 @@ func TestADirectConversationThatOneDeleted(t *testing.T) {
 		t.Errorf("alice lists %+v", got.Items)
 	}
 	alice.sees(id)
-	bob.sees(id, "one", "two", "three")
+	bob.sees(id, "One", "two", "three")
 	for _, p := range p {
 		p.heardNothing()
 	}
@@ -178,6 +180,7 @@ func TestWhoBlocksIsLeftAlone(t *testing.T) {
 	}
 	block := func(action string) { bob.do("user:block", schema.TargetAction{TargetID: "alice", Action: action}) }
 	block("block")
+	bob.refused(schema.Blocked, "message:edit", schema.MessageEdit{ConversationID: id, MessageID: said, Content: "Other words"})
 	for _, who := range []*peer{alice, bob} { // in both directions
 		who.refused(schema.Blocked, "message:send", text(id, "Words"))
 		who.refused(schema.Blocked, "message:typing", schema.ConversationAction{ConversationID: id, Action: "start"})

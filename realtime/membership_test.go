@@ -50,7 +50,18 @@ func TestANewMemberSeesAndHearsFromJoiningOn(t *testing.T) {
 	carol.refused(schema.MessageNotFound, "message:send", reply)
 	bob.do("message:send", reply)
 	carol.hears("message:send", schema.ConversationRoom(id))
+	// Nor is she told what becomes of it, in the room or out of it.
+	phone := g.talker(t, "carol")
+	bob.until("message:send")
+	alice.do("message:edit", schema.MessageEdit{ConversationID: id, MessageID: old, Content: "before, as it was"})
+	bob.hears("message:edit", "user:bob")
+	alice.do("message:delete", schema.MessageRef{ConversationID: id, MessageID: old})
+	bob.until("message:delete")
 	carol.heardNothing()
+	phone.heardNothing()
+	alice.do("message:edit", schema.MessageEdit{ConversationID: id, MessageID: said, Content: "after, as it is"})
+	carol.hears("message:edit", schema.ConversationRoom(id))
+	phone.hears("message:edit", "user:carol")
 }
 
 func TestARemovedMemberHearsNothingMore(t *testing.T) {
