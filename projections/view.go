@@ -110,19 +110,23 @@ func (v *View) PostExists(postID string) bool {
 	return ok
 }
 
-// Follows reports whether one user follows another since before a place in the log.
-func (v *View) Follows(follower, followed string, before uint64) bool {
+// Follows reports whether one user follows another, and since which place in the
+// log.
+func (v *View) Follows(follower, followed string) (since uint64, ok bool) {
 	row := v.state.graph.following.get(pair(follower, followed))
-	return row != nil && seqOf(row) < before
+	if row == nil {
+		return 0, false
+	}
+	return seqOf(row), true
 }
 
-// FollowersOf yields those who follow a user since before a place in the log, who
-// followed first first.
-func (v *View) FollowersOf(userID string, before uint64) iter.Seq[string] {
-	return func(yield func(string) bool) {
+// FollowersOf yields the followers of a user, each with the place since which they
+// follow, who followed first first.
+func (v *View) FollowersOf(userID string) iter.Seq2[string, uint64] {
+	return func(yield func(string, uint64) bool) {
 		prefix := owned(userID)
 		for key, follower := range v.state.graph.followers.scan(prefix, prefix) {
-			if seqOf(key) >= before || !yield(string(follower)) {
+			if !yield(string(follower), seqOf(key)) {
 				return
 			}
 		}

@@ -73,7 +73,7 @@ func (a *acks) whenNone() <-chan struct{} {
 // order. It is projections.Config.Deliver; it never waits for a socket. It may
 // be called before Serve and after it.
 func (s *Server) Deliver(batch []projections.Applied) {
-	followers := s.lookUpFollowers(batch)
+	followers := s.whoFollows(batch)
 	var pushes []delivery
 	for i := range batch {
 		r, o := &batch[i].Record, &batch[i].Outcome
@@ -84,8 +84,8 @@ func (s *Server) Deliver(batch []projections.Applied) {
 		for j := range o.Pushes {
 			p := &o.Pushes[j]
 			users := p.Users
-			if p.FollowersOf != "" {
-				users = followers[audience{p.FollowersOf, r.Seq}]
+			if f := followers[p.FollowersOf]; f != nil {
+				users = f.before(r.Seq)
 			}
 			pushes = append(pushes, delivery{
 				event:   p.Event,
@@ -104,41 +104,6 @@ func (s *Server) Deliver(batch []projections.Applied) {
 		}
 		s.deliver(r.Seq, pushes...)
 	}
-}
-
-// audience is the followers of a user at a place in the log.
-type audience struct {
-	of  string
-	seq uint64
-}
-
-// lookUpFollowers returns the connected followers of everyone whose followers are
-// told something in the batch. Whoever follows from a later place on is none yet.
-func (s *Server) lookUpFollowers(batch []projections.Applied) map[audience][]string {
-	var followers map[audience][]string
-	for i := range batch {
-		for _, p := range batch[i].Outcome.Pushes {
-			if p.FollowersOf != "" {
-				if followers == nil {
-					followers = make(map[audience][]string)
-				}
-				followers[audience{p.FollowersOf, batch[i].Record.Seq}] = nil
-			}
-		}
-	}
-	if followers == nil {
-		return nil
-	}
-	err := s.cfg.Models.View(func(v *projections.View) error {
-		for a := range followers {
-			followers[a] = s.connectedFollowers(v, a.of, a.seq)
-		}
-		return nil
-	})
-	if err != nil {
-		s.log.Error("followers: read models", "error", err)
-	}
-	return followers
 }
 
 // deliver pushes what a record at seq, or a signal (0), tells.

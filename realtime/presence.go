@@ -2,7 +2,6 @@ package realtime
 
 import (
 	"context"
-	"math"
 	"slices"
 	"time"
 
@@ -165,7 +164,7 @@ func (s *Server) announce(all []news) {
 	err := s.cfg.Models.View(func(v *projections.View) error {
 		for i := range all {
 			n := &all[i]
-			n.users = slices.DeleteFunc(s.connectedFollowers(v, n.about, math.MaxUint64), func(id string) bool {
+			n.users = slices.DeleteFunc(s.connectedFollowers(v, n.about).ids, func(id string) bool {
 				return v.Blocked(id, n.about)
 			})
 			n.users = slices.AppendSeq(n.users, v.Partners(n.about))
@@ -179,25 +178,6 @@ func (s *Server) announce(all []news) {
 	for i := range all {
 		s.deliver(0, all[i].delivery)
 	}
-}
-
-// connectedFollowers returns those who follow a user since before a place in the
-// log and are connected, by whichever is shorter: the list of followers or that
-// of connected users.
-func (s *Server) connectedFollowers(v *projections.View, of string, before uint64) []string {
-	s.hub.mu.Lock()
-	connected := len(s.hub.users)
-	s.hub.mu.Unlock()
-	if v.FollowersCount(of) <= connected {
-		return slices.Collect(v.FollowersOf(of, before))
-	}
-	s.hub.mu.Lock()
-	ids := make([]string, 0, connected)
-	for id := range s.hub.users {
-		ids = append(ids, id)
-	}
-	s.hub.mu.Unlock()
-	return slices.DeleteFunc(ids, func(id string) bool { return !v.Follows(id, of, before) })
 }
 
 // presenceOf answers for one user, as the viewer may see it: someone blocked, or
