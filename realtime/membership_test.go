@@ -84,8 +84,8 @@ func TestARemovedMemberHearsNothingMore(t *testing.T) {
 	between := alice.say(id, "between")
 	carol.hears("message:send", schema.ConversationRoom(id))
 	carol.do("message:read", schema.MessageRef{ConversationID: id, MessageID: between})
-	carol.do("message:typing", schema.ConversationAction{ConversationID: id, Action: "start"})
 	alice.hears("message:read", schema.ConversationRoom(id))
+	carol.do("message:typing", schema.ConversationAction{ConversationID: id, Action: "start"})
 	alice.hears("message:typing", schema.ConversationRoom(id)) // and so nobody else is told any more
 	carol.do("conversation:update", schema.ConversationUpdate{ConversationID: id, Updates: schema.ConversationUpdates{Name: "Without bob"}})
 	if got := bob.list(schema.Page{}); len(got.Items) != 0 {

@@ -97,8 +97,8 @@ func TestNobodyElseLearnsOfAConversation(t *testing.T) {
 	}
 	// And no push reached them, nor any of theirs the others.
 	c.bob.say(c.group, "more")
-	c.bob.do("message:typing", schema.ConversationAction{ConversationID: c.group, Action: "start"})
 	c.alice.hears("message:send", schema.ConversationRoom(c.group))
+	c.bob.do("message:typing", schema.ConversationAction{ConversationID: c.group, Action: "start"})
 	c.alice.hears("message:typing", schema.ConversationRoom(c.group))
 	for _, p := range []*peer{c.alice, c.bob, c.carol, c.dave} {
 		p.heardNothing()
