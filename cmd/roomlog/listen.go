@@ -21,6 +21,8 @@ func (c serverConfig) check() error {
 		return usagef("--tls-cert and --tls-key go together: give both or neither")
 	case c.MaxConnections < 1:
 		return usagef("--max-connections must be at least 1")
+	case c.MaxResume < 1:
+		return usagef("--max-resume must be at least 1")
 	case c.RateEvents < 0:
 		return usagef("--rate-events must be 0 (no limit) or more")
 	case c.RateWindow <= 0:

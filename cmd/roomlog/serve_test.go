@@ -46,6 +46,7 @@ func TestWrongUsage(t *testing.T) {
 		{"serve --listen :0", 2, "refusing to listen on :0"},
 		{"serve --max-connections 0", 2, "--max-connections must be at least 1"},
 		{"serve --max-connections many", 2, "many"},
+		{"serve --max-resume 0", 2, "--max-resume must be at least 1"},
 		{"serve --rate-events=-1", 2, "--rate-events must be 0 (no limit) or more"},
 		{"serve --rate-window 0s", 2, "--rate-window must be longer than nothing"},
 		{"serve --rate-window soon", 2, "soon"},

@@ -35,6 +35,7 @@ type serverConfig struct {
 
 	MaxConnections int           `default:"1000" placeholder:"N" help:"Connections at once (${default})."`
 	RateEvents     int           `default:"100" placeholder:"N" help:"Events a socket may send in --rate-window; 0 for no limit (${default})."`
+	MaxResume      int           `default:"10000" placeholder:"N" help:"Missed pushes that a client is sent again; who missed more reads anew (${default})."`
 	RateWindow     time.Duration `default:"1m" placeholder:"D" help:"The window of --rate-events (${default})."`
 	PresenceGrace  time.Duration `default:"10s" placeholder:"D" help:"How long after a user's last socket they count as offline (${default})."`
 	DrainTimeout   time.Duration `default:"30s" placeholder:"D" help:"How long a shutdown may take (${default})."`
@@ -117,6 +118,7 @@ func (s *Server) gatewayConfig(metrics *prometheus.Registry) realtime.Config {
 	c.AllowedOrigins = s.cfg.AllowedOrigins
 	c.MaxConnections = s.cfg.MaxConnections
 	c.RateEvents, c.RateWindow = s.cfg.RateEvents, s.cfg.RateWindow
+	c.MaxResume = s.cfg.MaxResume
 	c.PresenceGrace = s.cfg.PresenceGrace
 	c.DrainTimeout = s.cfg.DrainTimeout
 	c.Logger, c.Registerer = s.logger, metrics
