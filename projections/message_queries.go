@@ -57,17 +57,22 @@ type messageList struct {
 
 // cursor returns the number of the message that a page is asked for by.
 func (l *messageList) cursor(m membership, q schema.MessageList) (uint64, error) {
-	id := q.Before + q.After + q.Around
+	id, field := q.Before+q.After+q.Around, ""
 	switch id {
 	case "":
 		return pastEnd, nil
-	case q.Before, q.After, q.Around:
+	case q.Before:
+		field = "/before"
+	case q.After:
+		field = "/after"
+	case q.Around:
+		field = "/around"
 	default:
 		return 0, schema.NewError(schema.InvalidField, "at most one of before, after and around")
 	}
 	p, ok := l.state.conversations.sees(l.head, m, id)
 	if !ok {
-		return 0, unknownCursor()
+		return 0, schema.NewError(schema.InvalidField, field+": no message of this conversation that you may see")
 	}
 	return p.number, nil
 }
