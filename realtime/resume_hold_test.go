@@ -3,11 +3,16 @@ package realtime
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
 	"roomlog/schema"
 )
+
+// queuedPush finds the event and the place that a push is about: its own seq, or
+// the one that socket:resumed names.
+var queuedPush = regexp.MustCompile(`"event":"([a-z:]+)"(?:[^{}]*"seq":|[^{}]*"data":\{"seq":|)(\d*)`)
 
 // comingBack is a quiet socket of alice that is told what it missed.
 func comingBack(h *hub) *recovery {
@@ -30,11 +35,8 @@ func (s *session) queuedPushes() string {
 		return ""
 	}
 	var all []string
-	for _, part := range strings.Split(string(s.out.queued.bytes), `{"event":"`)[1:] {
-		event, rest, _ := strings.Cut(part, `"`)
-		_, seq, _ := strings.Cut(rest, `"seq":`)
-		seq, _, _ = strings.Cut(seq, ",")
-		all = append(all, event+" "+strings.TrimRight(seq, "}\x81"))
+	for _, push := range queuedPush.FindAllSubmatch(s.out.queued.bytes, -1) {
+		all = append(all, fmt.Sprintf("%s %s", push[1], push[2]))
 	}
 	s.out.forget()
 	return strings.Join(all, ", ")
