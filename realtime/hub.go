@@ -114,14 +114,15 @@ func (h *hub) join(s *session, name string, asOf uint64, max int) (joined, stale
 }
 
 // evict makes the sockets of users leave the room, or all sockets when everyone
-// is set, mu held.
-func (h *hub) evict(name string, users []string, everyone bool) {
+// is set, mu held. Who was let in by what the read models said at the record's
+// place or later stays: they may be there again.
+func (h *hub) evict(name string, users []string, everyone bool, seq uint64) {
 	r := h.rooms[name]
 	if r == nil {
 		return
 	}
 	for _, m := range slices.Clone(r.members) {
-		if everyone || slices.Contains(users, m.userID()) {
+		if m.since < seq && (everyone || slices.Contains(users, m.userID())) {
 			h.leave(m.session, name)
 		}
 	}
@@ -200,7 +201,7 @@ func (h *hub) deliver(seq uint64, all []delivery) (told int, slow []*session) {
 			}
 		}
 		if d.closed || len(d.evicted) > 0 {
-			h.evict(d.rooms[0], d.evicted, d.closed)
+			h.evict(d.rooms[0], d.evicted, d.closed, seq)
 			h.evicted = seq
 		}
 		told += p.told
@@ -241,7 +242,7 @@ func (p *pass) tell(r *room) {
 			continue
 		case p.seq != 0 && p.seq <= max(s.since, m.since):
 			continue
-		case s.chosen&p.namespace == 0 && r.name != schema.RoomPublic:
+		case !s.chosen.hear(p.namespace, r.name):
 			continue
 		case s.id == p.origin:
 			continue
@@ -277,6 +278,12 @@ func bitOf(n schema.Namespace) namespaces {
 		return 1 << i
 	}
 	return ^namespaces(0)
+}
+
+// hear reports whether a socket that listens to the set is told what is said in a
+// room in one of the given namespaces. The public room is for every socket.
+func (set namespaces) hear(said namespaces, room string) bool {
+	return set&said != 0 || room == schema.RoomPublic
 }
 
 func (set namespaces) list() []schema.Namespace {

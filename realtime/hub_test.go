@@ -127,6 +127,22 @@ func quietSession(id string) *session {
 	return s
 }
 
+// A participant who was removed and added again may be back in the room before the
+// pushes of their removal are delivered: these are of an earlier time.
+func TestWhoIsBackInARoomIsNotEvictedByAnEarlierRecord(t *testing.T) {
+	h := newHub()
+	was, back := quietSession("was there"), quietSession("is back")
+	for s, since := range map[*session]uint64{was: 1, back: 7} {
+		s.identity.Store(&Identity{Actor: schema.Actor{ID: "alice"}})
+		h.sockets[s.id] = s
+		h.join(s, "conversation:A", since, 1)
+	}
+	h.deliver(5, []delivery{{event: "conversation:update", seq: 5, rooms: []string{"conversation:A"}, evicted: []string{"alice"}}})
+	if h.isIn(was, "conversation:A") || !h.isIn(back, "conversation:A") {
+		t.Errorf("in the room: the one who was there %v, the one who is back %v", h.isIn(was, "conversation:A"), h.isIn(back, "conversation:A"))
+	}
+}
+
 func TestSlowSocketsAreNamedAndOthersToldAll(t *testing.T) {
 	h := newHub()
 	slow, fast := quietSession("slow"), quietSession("fast")

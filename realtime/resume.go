@@ -219,7 +219,9 @@ func (c *recovery) catchUp(m missed) error {
 }
 
 // nowLive ends the resume when everything after upTo is held or still to be
-// delivered: socket:resumed, then what is held. slow means that it did not fit.
+// delivered: socket:resumed, then what is held. slow means that it did not fit:
+// then pushes go on passing the socket by until the caller has closed it, so that
+// none comes after those that are missing.
 func (c *recovery) nowLive(upTo uint64, count int) (live, slow bool) {
 	h := &c.server.hub
 	h.mu.Lock()
@@ -228,12 +230,14 @@ func (c *recovery) nowLive(upTo uint64, count int) (live, slow bool) {
 	if !r.holding && h.delivered > upTo {
 		return false, false
 	}
-	c.resuming, c.since = nil, upTo
 	slow = !c.out.push(ownPush("socket:resumed", mustJSON(schema.Resumed{Seq: upTo, Count: count})))
 	for _, held := range r.held {
 		if held.seq > upTo && !slow {
 			slow = !c.out.push(held.pushFrame)
 		}
+	}
+	if !slow {
+		c.resuming, c.since = nil, upTo
 	}
 	return true, slow
 }
@@ -291,14 +295,15 @@ func (c *recovery) retold(seqs []uint64) ([]pushFrame, error) {
 		for i := range records {
 			r := &records[i]
 			p, ok := v.Retell(*r)
-			if !ok || c.chosen&bitOf(schema.NamespaceOf(p.Event)) == 0 || slices.Contains(p.Except, c.user) {
+			room := c.roomOf(&p)
+			if !ok || !c.chosen.hear(bitOf(schema.NamespaceOf(p.Event)), room) || slices.Contains(p.Except, c.user) {
 				continue
 			}
 			data := p.Data
 			if p.Own != nil && r.Actor.ID == c.user {
 				data = p.Own
 			}
-			frames = append(frames, pushFrame{head: newPushHead(p.Event, c.roomOf(&p), r.Seq), tail: newPushTail(r.Time, data)})
+			frames = append(frames, pushFrame{head: newPushHead(p.Event, room, r.Seq), tail: newPushTail(r.Time, data)})
 		}
 		return nil
 	})

@@ -94,3 +94,25 @@ func TestTooMuchToHoldIsReadAgain(t *testing.T) {
 		})
 	}
 }
+
+// What was held may not fit any more: then the socket hears nothing that comes
+// after what is missing, however soon its queue has room again.
+func TestNothingFollowsAHeldPushThatDidNotFit(t *testing.T) {
+	s := &Server{hub: newHub()}
+	c := comingBack(&s.hub)
+	c.session.server = s
+	c.resuming.holding = true
+	s.hub.tellAlice(6)
+	s.hub.tellAlice(7)
+	c.out.limits.MaxQueuedFrames = 2
+	if live, slow := c.nowLive(5, 0); !live || !slow {
+		t.Fatalf("live %v, slow %v, want both: 7 does not fit behind socket:resumed and 6", live, slow)
+	}
+	if got, want := c.queuedPushes(), "socket:resumed 5, post:like 6"; got != want {
+		t.Errorf("told %s, want %s", got, want)
+	}
+	s.hub.tellAlice(8)
+	if got := c.queuedPushes(); got != "" {
+		t.Errorf("told %s behind a gap", got)
+	}
+}
