@@ -25,8 +25,11 @@ import (
 //     carried out when it is live, so that no ack overtakes a missed push.
 
 const (
-	// resumeChunk is how many missed pushes are read and encoded at a time.
+	// resumeChunk and resumeBytes are how many missed pushes are read and encoded at
+	// a time, and after how much of their data no further one is: a client that is
+	// slow to read holds that much memory.
 	resumeChunk = 256
+	resumeBytes = 256 << 10
 	// resumeWait is how long a client that is ahead of the read models waits for
 	// them: another node told it of what this one has yet to apply.
 	resumeWait = 5 * time.Second
@@ -246,8 +249,9 @@ func (c *recovery) nowLive(upTo uint64, count int) (live, slow bool) {
 // were. It waits for the client to read, but holds nothing meanwhile that others
 // wait for.
 func (c *recovery) retell(seqs []uint64) (told int, err error) {
-	for chunk := range slices.Chunk(seqs, resumeChunk) {
-		frames, err := c.retold(chunk)
+	for len(seqs) > 0 {
+		var frames []pushFrame
+		frames, seqs, err = c.retold(seqs)
 		if err != nil {
 			return told, err
 		}
@@ -276,22 +280,30 @@ func (c *recovery) send(f *pushFrame) error {
 	return nil
 }
 
-// retold reads records from the log and encodes what they tell the client.
-func (c *recovery) retold(seqs []uint64) ([]pushFrame, error) {
+// retold reads the first of some records from the log and encodes what they tell
+// the client. It returns which are left.
+func (c *recovery) retold(seqs []uint64) (_ []pushFrame, left []uint64, err error) {
 	server := c.server
 	if !server.takeTurn() {
-		return nil, errGone
+		return nil, nil, errGone
 	}
 	defer server.endTurn()
-	records := make([]eventlog.Record, 0, len(seqs))
-	for r, err := range server.cfg.Log.Pick(server.ctx, seqs) {
+	chunk, left := seqs[:min(resumeChunk, len(seqs))], seqs[min(resumeChunk, len(seqs)):]
+	records := make([]eventlog.Record, 0, len(chunk))
+	size := 0
+	for r, err := range server.cfg.Log.Pick(server.ctx, chunk) {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		records = append(records, r)
+		if size += len(r.Data); size > resumeBytes {
+			next, _ := slices.BinarySearch(seqs, r.Seq+1)
+			left = seqs[next:]
+			break
+		}
 	}
 	frames := make([]pushFrame, 0, len(records))
-	err := server.cfg.Models.View(func(v *projections.View) error {
+	err = server.cfg.Models.View(func(v *projections.View) error {
 		for i := range records {
 			r := &records[i]
 			p, ok := v.Retell(*r)
@@ -307,7 +319,7 @@ func (c *recovery) retold(seqs []uint64) ([]pushFrame, error) {
 		}
 		return nil
 	})
-	return frames, err
+	return frames, left, err
 }
 
 // roomOf returns the first of a push's rooms that the client was in: if none, it
