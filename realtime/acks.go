@@ -118,6 +118,7 @@ func (s *Server) deliver(seq uint64, pushes ...delivery) {
 // settle answers a fact whose place in the log is decided.
 func (w *waitingAck) settle(r *eventlog.Record, o *projections.Outcome) {
 	c := call{session: w.session, id: w.id, event: w.event, began: w.began}
+	w.session.unacked.Add(-1) // before the client can know of it and send the next
 	c.outcome(r.Seq, o)
 	w.session.server.metrics.acked(time.Since(w.began))
 	w.session.landed()
@@ -136,6 +137,7 @@ func (w *waitingAck) failed(err error) {
 	if !errors.As(err, &known) {
 		known = schema.NewError(schema.LogUnavailable, "")
 	}
+	w.session.unacked.Add(-1)
 	c.fail(known)
 	w.session.landed()
 }

@@ -253,12 +253,14 @@ const busyFacts = 256
 func (s *session) submit(c *call, event *schema.Event, data any, complete func(*eventlog.Record, any)) {
 	server := s.server
 	inFlight := s.inFlight.Add(1)
-	if inFlight > int32(server.cfg.MaxFactsInFlight) {
+	if s.unacked.Add(1) > int32(server.cfg.MaxFactsInFlight) {
+		s.unacked.Add(-1)
 		c.fail(schema.NewError(schema.TooManyInFlight, ""))
 		s.landed() // the others may have landed meanwhile, and left it to this one to say so
 		return
 	}
 	if s.draining.Load() {
+		s.unacked.Add(-1)
 		c.fail(schema.NewError(schema.ShuttingDown, ""))
 		s.landed()
 		return
@@ -280,6 +282,7 @@ func (s *session) submit(c *call, event *schema.Event, data any, complete func(*
 	// anyway (measured: the check is a third of what a command costs here).
 	if inFlight == 1 && server.acks.count() < busyFacts {
 		if o := server.cfg.Models.Check(r); o.Code != "" {
+			s.unacked.Add(-1)
 			c.outcome(0, &o)
 			s.landed()
 			return

@@ -120,11 +120,17 @@ func (p *peer) hears(event, room string) schema.Frame {
 
 const barrierTarget = "barrier-"
 
-// heardNothing checks that no push is on its way. It waits for the ack of a fact
-// of its own: facts before it have been pushed by then.
-func (p *peer) heardNothing() {
+// bar sends a fact that no peer hears of and waits for its ack: what the log has
+// before it has been pushed by then.
+func (p *peer) bar() {
 	p.t.Helper()
 	p.do("user:block", schema.TargetAction{TargetID: barrierTarget + strconv.FormatInt(time.Now().UnixNano(), 36), Action: "block"})
+}
+
+// heardNothing checks that no push is on its way.
+func (p *peer) heardNothing() {
+	p.t.Helper()
+	p.bar()
 	select {
 	case f := <-p.pushes:
 		p.t.Errorf("%s heard %s in %q: %s", p.user, f.Event, f.Room, f.Data)

@@ -23,7 +23,8 @@ type session struct {
 	out    sendQueue
 
 	identity atomic.Pointer[Identity]      // nil until the token is verified
-	inFlight atomic.Int32                  // facts that wait for their ack
+	unacked  atomic.Int32                  // facts whose ack is not queued: of these there are at most MaxFactsInFlight
+	inFlight atomic.Int32                  // facts that are not done with: as unacked, but lowered after the ack is queued
 	waiting  atomic.Pointer[chan struct{}] // closed when inFlight is 0; nil while nobody waits
 	draining atomic.Bool                   // takes no new facts, and closes when inFlight is 0
 	joined   atomic.Bool                   // socket:connect is done; set with handling held
