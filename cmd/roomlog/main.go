@@ -33,8 +33,8 @@ type cli struct {
 	Replay  replayCmd  `cmd:"" help:"Show the records of the log, each with what became of it."`
 	Rebuild rebuildCmd `cmd:"" help:"Build the read models anew from the log and compare."`
 	Status  statusCmd  `cmd:"" help:"Show where the log and the read models stand."`
-	Schema  schemaCmd  `cmd:"" help:"Print the event catalogue as an AsyncAPI 3 document."`
-	Bench   benchCmd   `cmd:"" help:"Measure a server: ingest, fanout or idle connections."`
+	Schema  schemaCmd  `cmd:"" help:"Write the event catalogue as an AsyncAPI 3 document, or into a description of the protocol."`
+	Bench   benchCmd   `cmd:"" help:"Measure a server: ingest, fanout, idle connections or those that come back."`
 }
 
 // app is what a subcommand runs in.
