@@ -46,7 +46,7 @@ func (c *resumeCmd) Run(a *app) (err error) {
 	talking, hush := context.WithCancel(a.ctx)
 	defer hush()
 	var speech errgroup.Group
-	speech.Go(func() error { return hall.talk(talking, c.Rate) })
+	speech.Go(func() error { return hall.talk(a.ctx, talking.Done(), c.Rate) })
 	if err := wait(a.ctx, time.Second); err != nil {
 		return err
 	}
@@ -237,25 +237,22 @@ func (l *listener) hear(f schema.Frame) {
 	}
 }
 
-// talk sends messages at a rate, to one conversation after the other, until ctx
-// ends and every ack has come.
-func (h *hall) talk(ctx context.Context, rate int) error {
+// talk sends messages at a rate, to one conversation after the other, until hush is
+// closed and every ack has come.
+func (h *hall) talk(ctx context.Context, hush <-chan struct{}, rate int) error {
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
-	var acks sync.WaitGroup
 	failed := make(chan error, 1)
-	defer acks.Wait()
 	for i := 0; ; i++ {
 		select {
 		case <-tick.C:
 		case err := <-failed:
 			return err
-		case <-ctx.Done():
-			return nil
+		case <-hush:
+			return h.acked(ctx, failed)
 		}
 		g := h.groups[i%len(h.groups)]
 		g.sent++
-		acks.Add(1)
 		send := schema.MessageSend{ConversationID: g.id, Content: strconv.Itoa(g.sent), MessageType: schema.MessageText}
 		err := g.speaker.Send("message:send", send, "", func(f schema.Frame) {
 			if err := client.AckError(f); err != nil {
@@ -264,12 +261,26 @@ func (h *hall) talk(ctx context.Context, rate int) error {
 				default:
 				}
 			}
-			acks.Done()
 		})
 		if err != nil {
-			acks.Done()
 			return err
 		}
+	}
+}
+
+// acked waits until everything that was said is acked: a query is answered after
+// the socket's own facts.
+func (h *hall) acked(ctx context.Context, failed <-chan error) error {
+	for _, g := range h.groups {
+		if _, err := g.speaker.Do(ctx, "conversation:get", schema.ConversationRef{ConversationID: g.id}, ""); err != nil {
+			return err
+		}
+	}
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
 	}
 }
 
