@@ -162,10 +162,10 @@ func (s *Server) foreign(from *schema.Resume) string {
 // the client was not told after a place.
 func (c *recovery) missedSince(after uint64, list bool) (m missed, err error) {
 	server := c.server
-	if !server.takeTurn() {
+	if !server.listing.take(server.ctx) {
 		return m, errGone
 	}
-	defer server.endTurn()
+	defer server.listing.end()
 	err = server.cfg.Models.View(func(v *projections.View) error {
 		m.upTo = v.Seq()
 		heard := ownRooms(c.user, c.chosen)
@@ -284,10 +284,10 @@ func (c *recovery) send(f *pushFrame) error {
 // the client. It returns which are left.
 func (c *recovery) retold(seqs []uint64) (_ []pushFrame, left []uint64, err error) {
 	server := c.server
-	if !server.takeTurn() {
+	if !server.retelling.take(server.ctx) {
 		return nil, nil, errGone
 	}
-	defer server.endTurn()
+	defer server.retelling.end()
 	chunk, left := seqs[:min(resumeChunk, len(seqs))], seqs[min(resumeChunk, len(seqs)):]
 	records := make([]eventlog.Record, 0, len(chunk))
 	size := 0
@@ -334,18 +334,20 @@ func (c *recovery) roomOf(p *projections.Push) string {
 	return own[0]
 }
 
-// takeTurn waits until few enough clients are being read for. It returns false
-// when the server ends first.
-func (s *Server) takeTurn() bool {
+// turns bound what is done for all clients at one time.
+type turns chan struct{}
+
+// take waits for a turn. It returns false when ctx ends first.
+func (t turns) take(ctx context.Context) bool {
 	select {
-	case s.resumes <- struct{}{}:
+	case t <- struct{}{}:
 		return true
-	case <-s.ctx.Done():
+	case <-ctx.Done():
 		return false
 	}
 }
 
-func (s *Server) endTurn() { <-s.resumes }
+func (t turns) end() { <-t }
 
 // mayResume takes a number of pushes from what a user may be told again in a
 // minute. It returns false when that is used up.

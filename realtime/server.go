@@ -35,7 +35,11 @@ type Server struct {
 	acks     acks
 	presence presence
 	workers  workers
-	resumes  chan struct{} // holds a token for every client whose missed pushes are being read
+
+	// Of clients that come back: who missed nothing is not kept waiting by those who
+	// missed much.
+	listing   turns // whose missed pushes are being listed
+	retelling turns // whose missed pushes are being read
 
 	slots      atomic.Int64 // connections, with those in the handshake
 	handshakes atomic.Int64 // TCP connections that have not been upgraded
@@ -71,7 +75,7 @@ func New(cfg Config) (*Server, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.acks.waiting = make(map[string]waitingAck)
 	s.workers.tasks = make(chan *task)
-	s.resumes = make(chan struct{}, cfg.MaxResumesAtOnce)
+	s.listing, s.retelling = make(turns, cfg.MaxResumesAtOnce), make(turns, cfg.MaxResumesAtOnce)
 	s.audit = auditor{log: cfg.Log, logger: s.log, samples: make(map[[2]string]*sample)}
 	var err error
 	if s.metrics, err = newMetrics(s); err != nil {
