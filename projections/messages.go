@@ -231,8 +231,12 @@ func (c *conversations) messageDeleted(r *record, d *schema.MessageRef, _ uint64
 // later returns the participants whose time began after a message.
 func (c *conversations) later(id, messageID string) (users []string) {
 	h, _ := c.conversation(id)
+	roster := c.roster(id)
+	if last := len(roster) - 1; h.group && last >= 0 && roster[last].joined == h.seq {
+		return nil // all were there from the beginning
+	}
 	p, _ := c.find(h, messageID)
-	for _, member := range c.roster(id) {
+	for _, member := range roster {
 		if m, ok := c.membership(member.user, id); ok && p.number <= m.floor {
 			users = append(users, member.user)
 		}

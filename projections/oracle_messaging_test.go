@@ -297,6 +297,11 @@ func (o *oracle) markTalk(r eventlog.Record, t *oracleTalk, id string) (schema.C
 	me := t.member(r.Actor.ID)
 	n := t.number(me, id)
 	told := telling{rooms: []string{t.room(), "user:" + me.user}}
+	for _, member := range t.members {
+		if n <= member.from {
+			told.except = append(told.except, member.user)
+		}
+	}
 	switch {
 	case n == 0:
 		return schema.MessageNotFound, nil, telling{}

@@ -38,12 +38,17 @@ func (c *conversations) delivered(r *record, d *schema.MessageRef) (verdict, err
 }
 
 func (c *conversations) messageDelivered(r *record, d *schema.MessageRef, _ uint64) verdict {
-	if _, ok := c.conversation(d.ConversationID); !ok {
+	h, ok := c.conversation(d.ConversationID)
+	if !ok {
 		return void(schema.ConversationNotFound)
 	}
-	return applied(schema.MessageDelivered{
+	v := applied(schema.MessageDelivered{
 		MessageID: d.MessageID, ConversationID: d.ConversationID, DeliveredTo: r.Actor.ID, DeliveredAt: r.Time,
 	}, schema.ConversationRoom(d.ConversationID), schema.UserRoom(r.Actor.ID))
+	if h.size <= maxReceipts {
+		v.except = c.later(d.ConversationID, d.MessageID)
+	}
+	return v
 }
 
 func (c *conversations) read(r *record, d *schema.MessageRef) (verdict, error) {
@@ -60,13 +65,17 @@ func (c *conversations) read(r *record, d *schema.MessageRef) (verdict, error) {
 }
 
 func (c *conversations) messageRead(r *record, d *schema.MessageRef, unread uint64) verdict {
-	if _, ok := c.conversation(d.ConversationID); !ok {
+	h, ok := c.conversation(d.ConversationID)
+	if !ok {
 		return void(schema.ConversationNotFound)
 	}
 	payload := schema.MessageRead{MessageID: d.MessageID, ConversationID: d.ConversationID, ReadBy: r.Actor.ID, ReadAt: r.Time}
 	v := counted(unread, payload, schema.ConversationRoom(d.ConversationID), schema.UserRoom(r.Actor.ID))
 	payload.UnreadCount = new(int(unread))
 	v.own = payload
+	if h.size <= maxReceipts {
+		v.except = c.later(d.ConversationID, d.MessageID)
+	}
 	return v
 }
 

@@ -281,7 +281,7 @@ func (w *truth) applyMessaging(rt *rapid.T, r eventlog.Record, t *telling, data 
 			}
 			c.read[user] = read.seq
 		}
-		t.lookers, t.users = t.users, set(user)
+		t.lookers, t.users = who(read), set(user)
 	default:
 		rt.Fatalf("the truth does not know %s", r.Event)
 	}
