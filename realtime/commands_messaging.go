@@ -35,37 +35,15 @@ var messagingQueries = map[string]command{
 
 // messagingSignals are the signals of /messaging: recorded, but never waited for.
 var messagingSignals = map[string]command{
-	"message:join":   act(joinConversation),
-	"message:leave":  act(leaveConversation),
-	"message:typing": act(messageTyping),
-}
-
-// joinConversation lets a participant's socket into the conversation's room.
-func joinConversation(s *session, c *call, p *schema.ConversationRef) {
-	room := schema.ConversationRoom(p.ConversationID)
-	err := s.server.enterRoom(s, room, func(v *projections.View) error {
-		if !mayEnter(v, s.userID(), room) {
-			return schema.NewError(schema.ConversationNotFound, "")
+	"message:join": act(func(s *session, c *call, p *schema.ConversationRef) {
+		if s.enterRoom(c, schema.ConversationRoom(p.ConversationID), p, schema.ConversationNotFound) {
+			s.tell("message:joined", mustJSON(p))
 		}
-		return nil
-	})
-	if err != nil {
-		c.failWith(err)
-		return
-	}
-	s.record("message:join", room, p)
-	c.ok(nil)
-	s.tell("message:joined", mustJSON(p))
-}
-
-// leaveConversation asks for no right: to a socket that was not in the room it
-// tells nothing.
-func leaveConversation(s *session, c *call, p *schema.ConversationRef) {
-	room := schema.ConversationRoom(p.ConversationID)
-	if s.server.hub.part(s, room) {
-		s.record("message:leave", room, p)
-	}
-	c.ok(nil)
+	}),
+	"message:leave": act(func(s *session, c *call, p *schema.ConversationRef) {
+		s.leaveRoom(c, schema.ConversationRoom(p.ConversationID), p)
+	}),
+	"message:typing": act(messageTyping),
 }
 
 // messageTyping is for those who may send a message, whether or not this socket

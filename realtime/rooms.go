@@ -5,16 +5,40 @@ import (
 	"roomlog/schema"
 )
 
-// enterRoom lets a socket into a room when check passes on the read models, and
-// returns why not otherwise. The socket hears of what comes after the place that
-// check saw. Someone who is made to leave the room while check goes on does not
-// slip in behind: then check is asked again.
-func (s *Server) enterRoom(session *session, room string, check func(*projections.View) error) error {
+// enterRoom carries out a command that takes the socket into a room, which is
+// answered with missing when the user may not be in it. It returns whether the
+// socket is in.
+func (s *session) enterRoom(c *call, room string, data any, missing schema.Code) bool {
+	if err := s.server.seat(s, room, missing); err != nil {
+		c.failWith(err)
+		return false
+	}
+	s.record(c.event, room, data)
+	c.ok(nil)
+	return true
+}
+
+// leaveRoom is content with a socket that was not in the room: it is not now. So it
+// tells nothing of who may be in it.
+func (s *session) leaveRoom(c *call, room string, data any) {
+	if s.server.hub.part(s, room) {
+		s.record(c.event, room, data)
+	}
+	c.ok(nil)
+}
+
+// seat lets a socket into a room that its user may be in by the read models, to
+// hear of what comes after the place where those stand. Someone who is made to
+// leave meanwhile does not slip in behind: then the read models are asked again.
+func (s *Server) seat(session *session, room string, missing schema.Code) error {
 	for {
 		var asOf uint64
 		err := s.cfg.Models.View(func(v *projections.View) error {
 			asOf = v.Seq()
-			return check(v)
+			if !mayEnter(v, session.userID(), room) {
+				return schema.NewError(missing, "")
+			}
+			return nil
 		})
 		if err != nil {
 			return err

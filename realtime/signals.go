@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"roomlog/eventlog"
-	"roomlog/projections"
 	"roomlog/schema"
 )
 
@@ -14,33 +13,11 @@ const connectionSignals = "signals.connection.>"
 
 // socialSignals are the signals of /social: recorded, but never waited for.
 var socialSignals = map[string]command{
-	"post:join":   act(joinPost),
-	"post:leave":  act(leavePost),
+	"post:join": act(func(s *session, c *call, p *schema.PostRef) {
+		s.enterRoom(c, schema.PostRoom(p.PostID), p, schema.PostNotFound)
+	}),
+	"post:leave":  act(func(s *session, c *call, p *schema.PostRef) { s.leaveRoom(c, schema.PostRoom(p.PostID), p) }),
 	"user:typing": act(typing),
-}
-
-// joinPost lets a socket into the room of a post that is there.
-func joinPost(s *session, c *call, p *schema.PostRef) {
-	err := s.server.enterRoom(s, schema.PostRoom(p.PostID), func(v *projections.View) error {
-		if !v.PostExists(p.PostID) {
-			return schema.NewError(schema.PostNotFound, "")
-		}
-		return nil
-	})
-	if err != nil {
-		c.failWith(err)
-		return
-	}
-	s.record("post:join", "post:"+p.PostID, p)
-	c.ok(nil)
-}
-
-// leavePost is content with a socket that was not in the room: it is not now.
-func leavePost(s *session, c *call, p *schema.PostRef) {
-	if s.server.hub.part(s, schema.PostRoom(p.PostID)) {
-		s.record("post:leave", "post:"+p.PostID, p)
-	}
-	c.ok(nil)
 }
 
 // typing is pushed when the signal comes back from the log, on every node.
