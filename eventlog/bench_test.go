@@ -119,11 +119,11 @@ func reportRate(b *testing.B, used time.Duration) {
 	b.ReportMetric(float64(used.Nanoseconds())/1000/float64(b.N), "cpu-µs/record")
 }
 
-// fill appends n records.
-func fill(b *testing.B, l *Log, n int) {
+// fill appends records, all at once.
+func fill(b testing.TB, l *Log, records []Record) {
 	var wg sync.WaitGroup
-	wg.Add(n)
-	for _, r := range posts(n) {
+	wg.Add(len(records))
+	for _, r := range records {
 		err := l.Append(context.Background(), r, func(_ uint64, err error) {
 			if err != nil {
 				b.Error(err)
@@ -137,27 +137,35 @@ func fill(b *testing.B, l *Log, n int) {
 	wg.Wait()
 }
 
-// BenchmarkRead reads back through the server, decoding included: what a rebuild
-// can reach at most.
+// BenchmarkRead reads back, decoding included, from the block files and through the
+// server: what a rebuild can reach at most.
 func BenchmarkRead(b *testing.B) {
-	l := openLog(b, Config{})
-	const n = 100_000
-	fill(b, l, n)
-	l.tail.drop(l.tail.to) // nothing from memory
-	used := cpu()
-	b.ReportAllocs()
-	b.ResetTimer()
-	for read := 0; read < b.N; {
-		for r, err := range l.Read(context.Background(), 1, 0) {
-			if err != nil || r.Err != nil {
-				b.Fatal(err, r.Err)
+	for _, through := range []string{"files", "server"} {
+		b.Run(through, func(b *testing.B) {
+			l := openLog(b, Config{})
+			fill(b, l, posts(100_000))
+			l.tail.drop(l.tail.to) // nothing from memory
+			if through == "server" {
+				blocks := l.blocks
+				l.blocks = nil
+				defer func() { l.blocks = blocks }()
 			}
-			if read++; read == b.N {
-				break
+			used := cpu()
+			b.ReportAllocs()
+			b.ResetTimer()
+			for read := 0; read < b.N; {
+				for r, err := range l.Read(context.Background(), 1, 0) {
+					if err != nil || r.Err != nil {
+						b.Fatal(err, r.Err)
+					}
+					if read++; read == b.N {
+						break
+					}
+				}
 			}
-		}
+			reportRate(b, cpu()-used)
+		})
 	}
-	reportRate(b, cpu()-used)
 }
 
 func BenchmarkEncode(b *testing.B) {

@@ -45,6 +45,9 @@ func streamFolder(dir, stream string) string {
 	return filepath.Join(dir, "jetstream", account, "streams", stream)
 }
 
+// blockFolder is where EVENTS' records are.
+func blockFolder(dir string) string { return filepath.Join(streamFolder(dir, streamEvents), "msgs") }
+
 // openBlocks makes the whole store durable, with every folder from the block files
 // up to the data directory's own entry, and opens the last block.
 func openBlocks(cfg Config) (*blockSync, error) {
@@ -58,11 +61,12 @@ func openBlocks(cfg Config) (*blockSync, error) {
 		}
 	}
 	b := &blockSync{cfg: cfg}
-	msgs := filepath.Join(stream, "msgs")
-	last, err := lastBlock(msgs)
+	msgs := blockFolder(cfg.Dir)
+	blocks, err := blockIndexes(msgs)
 	if err != nil {
 		return nil, err
 	}
+	last := blocks[len(blocks)-1]
 	if b.folder, err = os.Open(msgs); err != nil {
 		return nil, err
 	}
@@ -86,28 +90,16 @@ func blockPath(msgs string, index int) string {
 	return filepath.Join(msgs, strconv.Itoa(index)+".blk")
 }
 
-// lastBlock returns the highest number of a block file.
-func lastBlock(msgs string) (int, error) {
-	entries, err := os.ReadDir(msgs)
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", errLayout, err)
+// blockIndex returns the number of a block file, ok false for another file.
+func blockIndex(msgs, name string) (index int, ok bool, err error) {
+	digits, ok := strings.CutSuffix(name, ".blk")
+	if !ok {
+		return 0, false, nil
 	}
-	last := 0
-	for _, e := range entries {
-		digits, ok := strings.CutSuffix(e.Name(), ".blk")
-		if !ok {
-			continue
-		}
-		index, err := strconv.Atoi(digits)
-		if err != nil {
-			return 0, fmt.Errorf("%w: %s in %s", errLayout, e.Name(), msgs)
-		}
-		last = max(last, index)
+	if index, err = strconv.Atoi(digits); err != nil {
+		return 0, false, fmt.Errorf("%w: %s in %s", errLayout, name, msgs)
 	}
-	if last == 0 {
-		return 0, fmt.Errorf("%w: no block file in %s", errLayout, msgs)
-	}
-	return last, nil
+	return index, true, nil
 }
 
 // commit makes everything durable that the server has acked. At least bytes more

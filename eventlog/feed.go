@@ -8,7 +8,7 @@ import (
 )
 
 // feed is how messages come to a reader: over a wire from the embedded server,
-// through the NATS client from an outside one. For one goroutine; any error but
+// through the NATS client from an outside one, and to who waits for them. For one goroutine; any error but
 // the end of a context given to next leaves it of no more use.
 type feed interface {
 	// request asks for messages; what the server has to say itself comes to reply.
@@ -59,8 +59,8 @@ type subscription struct {
 	sub *nats.Subscription
 }
 
-func (l *Log) openFeed(subject string) (feed, error) {
-	if l.server != nil {
+func (l *Log) openFeed(subject string, live bool) (feed, error) {
+	if l.server != nil && !live {
 		return l.server.openWire(subject)
 	}
 	sub, err := l.nc.SubscribeSync(subject)

@@ -116,8 +116,8 @@ func TestFollowFarBehind(t *testing.T) {
 			next++
 		}
 	}
-	if f.cursor.reader != nil {
-		t.Error("a follower that caught up still reads through the server")
+	if f.cursor.source != nil {
+		t.Error("a follower that caught up still reads from the disk")
 	}
 }
 

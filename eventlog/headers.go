@@ -28,6 +28,7 @@ const (
 	headerKey         = "ce-idempotencykey"
 	headerSocket      = "ce-socketid"
 	headerMsgID       = "Nats-Msg-Id" // the server drops a second message of that id
+	headerOrigin      = "Nats-Stream-Source"
 
 	specVersion  = "1.0"
 	schemaPrefix = "urn:roomlog:schema:" // then "post.create.v1"
@@ -137,6 +138,9 @@ func (d *decoder) set(name, value string) {
 		to = &d.Key
 	case headerSocket:
 		to = &d.Socket
+	case headerOrigin: // the server's own, and not escaped
+		d.Origin = originOf(value)
+		return
 	default:
 		return
 	}

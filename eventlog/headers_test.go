@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"roomlog/schema"
@@ -202,6 +203,22 @@ func TestDecodeOtherForms(t *testing.T) {
 	}
 }
 
+// judged are records of what moderators and the notified do.
+func judged() []Record {
+	all := []Record{
+		{Event: "admin:report", Data: []byte(`{"target":{"type":"message","id":"01JDQ0Q8H7G6F5D4S3A2P1Q0W9","conversationId":"01JDQ0Q8H7G6F5D4S3A2P1Q0W8"},"reason":"l\u00e4rm"}`)},
+		{Event: "admin:suspend", Data: []byte(`{"userId":"bob","until":"2026-12-01T00:00:00.000Z","reason":"spam"}`)},
+		{Event: "admin:remove", Entity: "post:01JDQ0Q8H7G6F5D4S3A2P1Q0W9", Data: []byte(`{"target":{"type":"post","id":"01JDQ0Q8H7G6F5D4S3A2P1Q0W9"},"reason":"spam"}`)},
+		{Event: "notification:read", Data: []byte(`{"notificationId":"01JDQ0P2Z3X4C5V6B7N8M9A0S1"}`)},
+		{Event: "notification:read-all", Data: []byte(`{}`)},
+	}
+	for i := range all {
+		now := time.Now()
+		all[i].ID, all[i].Time, all[i].Actor = NewID(now), schema.TimeOf(now), schema.Actor{ID: "mod", Username: "mod", Avatar: "https://example.org/m.png"}
+	}
+	return all
+}
+
 // The fast ways of decoding agree with the slow ones.
 func FuzzDecode(f *testing.F) {
 	msg, _, _, err := encode(post("alice", "hello"), "events.social.post.create", "/n")
@@ -209,6 +226,12 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(string(msg.Data), "2026-11-23T18:00:00.123Z", "a%20b")
+	for _, r := range judged() {
+		if msg, _, _, err = encode(r, "events.x", "/n"); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(msg.Data), r.Time.String(), r.Event)
+	}
 	f.Add(`{"actor":{"id":"a\"b","username":"\u00eb","avatar":""},"data":{}}`, "2024-02-29T23:59:59.999Z", "%")
 	f.Add(`{"actor":{"id":"","username":""},"data":{"a":1},"data":{"b":2}}`, "2023-02-29T00:00:00.000Z", "%zz")
 	f.Add("{\"actor\":{\"id\":\"\xff\",\"username\":\"\"},\"data\":{}}", "2026-11-23T24:00:00.000Z", "\xff")

@@ -93,6 +93,7 @@ type Log struct {
 	full      bool          // the disk was, at the last group; the committer's
 	last      atomic.Uint64 // highest sequence the server acked
 	tail      *tail
+	audited   atomic.Pointer[audited] // the latest, nil for none
 	metrics   metrics
 
 	life      context.Context // ends in Close: followers stop
@@ -203,7 +204,7 @@ func (l *Log) open(ctx context.Context) error {
 func (l *Log) connect(ctx context.Context) (err error) {
 	if l.cfg.URL != "" {
 		if l.nc, err = l.dial("roomlog"); err != nil {
-			return fmt.Errorf("cannot reach NATS at %s: %w", l.cfg.URL, err)
+			return fmt.Errorf("cannot reach NATS at %s: %w", RedactURL(l.cfg.URL), withoutURL(err))
 		}
 		l.js, err = jetstream.New(l.nc)
 		return err
@@ -282,6 +283,7 @@ func (l *Log) shut() error {
 		l.pub.close()
 	}
 	if l.nc != nil {
+		l.settleAudits()
 		if err := l.nc.FlushTimeout(time.Second); err != nil {
 			l.log.Warn("the last signals may be lost", "error", err)
 		}

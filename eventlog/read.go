@@ -39,11 +39,18 @@ func (l *Log) Read(ctx context.Context, from, to uint64) iter.Seq2[Record, error
 }
 
 // cursor reads the durable log from a position on: from memory where it can, else
-// through the server.
+// from the block files, and where that is not possible through the server.
 type cursor struct {
 	l      *Log
 	next   uint64
-	reader *reader // nil while memory serves
+	source source // nil while memory serves
+	served bool   // the block files cannot be read
+}
+
+// source is what a cursor reads from: block files or the server.
+type source interface {
+	read(ctx context.Context, most int, to uint64) ([]Record, error)
+	close()
 }
 
 func (l *Log) newCursor(from uint64) *cursor {
@@ -62,10 +69,7 @@ func (c *cursor) read(ctx context.Context, most int, to uint64) ([]Record, error
 		c.next = records[len(records)-1].Seq + 1
 		return records, nil
 	}
-	if c.reader == nil {
-		c.reader = c.l.newReader(streamEvents, "", c.next)
-	}
-	records, err := c.reader.read(ctx, most, to)
+	records, err := c.readSource(ctx, most, to)
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +82,33 @@ func (c *cursor) read(ctx context.Context, most int, to uint64) ([]Record, error
 	return records, nil
 }
 
+func (c *cursor) readSource(ctx context.Context, most int, to uint64) ([]Record, error) {
+	if c.source == nil && c.l.blocks != nil && !c.served {
+		if r, err := c.l.newBlockReader(c.next); err != nil {
+			c.useServer(err)
+		} else {
+			c.source = r
+		}
+	}
+	if c.source == nil {
+		c.source = c.l.newReader(streamEvents, "", c.next)
+	}
+	records, err := c.source.read(ctx, most, to)
+	if err == nil || c.served || c.l.blocks == nil || ctx.Err() != nil {
+		return records, err
+	}
+	c.useServer(err)
+	return c.readSource(ctx, most, to)
+}
+
+// useServer goes on through the server: it keeps what it wrote lately in memory, and
+// passes over what it cannot read.
+func (c *cursor) useServer(why error) {
+	c.l.log.Warn("the log's files cannot be read; going on through the server", "from", c.next, "reason", why)
+	c.close()
+	c.served = true
+}
+
 // passed moves on behind last, and says aloud when fewer records came than there
 // are places: the server passes over what it cannot read.
 func (c *cursor) passed(last uint64, came int) {
@@ -88,9 +119,9 @@ func (c *cursor) passed(last uint64, came int) {
 }
 
 func (c *cursor) close() {
-	if c.reader != nil {
-		c.reader.close()
-		c.reader = nil
+	if c.source != nil {
+		c.source.close()
+		c.source = nil
 	}
 }
 
@@ -110,7 +141,7 @@ func (l *Log) Get(ctx context.Context, seq uint64) (Record, error) {
 	if r := l.tail.read(seq, 1); r != nil {
 		return r[0], nil
 	}
-	m, err := l.direct(ctx, getRequest{Seq: seq})
+	m, err := l.direct(ctx, streamEvents, getRequest{Seq: seq})
 	if err != nil {
 		return Record{}, fmt.Errorf("getting record %d: %w", seq, err)
 	}
@@ -122,29 +153,35 @@ func (l *Log) Get(ctx context.Context, seq uint64) (Record, error) {
 func (l *Log) SeqAtTime(ctx context.Context, t time.Time) (uint64, error) {
 	t = t.UTC()
 	end := l.Durable() + 1
-	m, err := l.direct(ctx, getRequest{StartTime: &t, Batch: 1})
+	m, err := l.direct(ctx, streamEvents, getRequest{StartTime: &t, Batch: 1})
 	if errors.Is(err, ErrNotFound) {
 		return end, nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("looking up %v: %w", t, err)
 	}
-	seq, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("looking up %v: the answer names no sequence: %w", t, err)
-	}
-	return min(seq, end), nil
+	seq, err := sequenceOf(m)
+	return min(seq, end), err
 }
 
-// direct asks EVENTS for one message.
-func (l *Log) direct(ctx context.Context, request getRequest) (*nats.Msg, error) {
+// sequenceOf returns the place of a message that a stream was asked for.
+func sequenceOf(m *nats.Msg) (uint64, error) {
+	seq, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("the server's answer names no sequence: %w", err)
+	}
+	return seq, nil
+}
+
+// direct asks a stream for one message.
+func (l *Log) direct(ctx context.Context, stream string, request getRequest) (*nats.Msg, error) {
 	body, err := json.Marshal(request)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, readStall)
 	defer cancel()
-	m, err := l.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+streamEvents, body)
+	m, err := l.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+stream, body)
 	if err != nil {
 		return nil, err
 	}

@@ -206,7 +206,7 @@ func (r *reader) start(ctx context.Context) error {
 		return err
 	}
 	r.inbox = nats.NewInbox() + "."
-	if r.feed, err = r.l.openFeed(r.inbox + "*"); err != nil {
+	if r.feed, err = r.l.openFeed(r.inbox+"*", r.live); err != nil {
 		return err
 	}
 	r.consumer = consumer.CachedInfo().Name

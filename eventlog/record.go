@@ -23,6 +23,10 @@ type Record struct {
 	CorrelationID string // ce-correlationid; "" for none
 	CausationID   string // ce-causationid: id of the record that caused it; "" for none
 
+	// Origin is, of a fact that was read from the ADMIN stream, its place in EVENTS;
+	// otherwise 0.
+	Origin uint64
+
 	// Err says why a message of the stream is no record (foreign or damaged). Seq
 	// is set, the rest may be empty. Projectors park it.
 	Err error

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -29,7 +30,7 @@ const readerPrefix = "ROOMLOG.API"
 // The users of the embedded server. All but the first only exist when it listens.
 const (
 	userSelf      = "roomlog"
-	userOperator  = "operator"  // everything in the account
+	userOperator  = "operator"  // everything in the account but to write the log or take from it
 	userAuditor   = "auditor"   // reads EVENTS and ADMIN
 	userModerator = "moderator" // reads ADMIN
 )
@@ -118,7 +119,7 @@ func (e *embedded) accounts(cfg Config) (string, error) {
 		return fmt.Sprintf("%s { users: [%s], imports: [%s] }", name, user, strings.Join(imports, ", "))
 	}
 	return fmt.Sprintf("accounts { %s { jetstream: enabled, users: [%s, %s], exports: [%s] }\n%s\n%s }",
-		account, user(userSelf, e.password), user(userOperator, passwords[userOperator]), strings.Join(exports, ", "),
+		account, user(userSelf, e.password), operator(passwords[userOperator]), strings.Join(exports, ", "),
 		reader("AUDITOR", user(userAuditor, passwords[userAuditor]), append(events, admin...)),
 		reader("MODERATOR", user(userModerator, passwords[userModerator]), admin),
 	), nil
@@ -138,6 +139,21 @@ func readRequests(stream string) []string {
 
 func user(name, password string) string {
 	return fmt.Sprintf("{user: %q, password: %q}", name, password)
+}
+
+// operator is the user who may look at everything, and make streams and consumers of
+// their own. That the log cannot be deleted or written to by them guards against a
+// slip of the hand: DenyDelete and DenyPurge do not stop STREAM.DELETE, and whoever
+// runs the machine has the files anyway.
+func operator(password string) string {
+	deny := []string{"events.>", "signals.>", "admin.>"}
+	for _, stream := range []string{streamEvents, streamSignals, streamAdmin} {
+		for _, request := range []string{"CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE", "RESTORE"} {
+			deny = append(deny, "$JS.API.STREAM."+request+"."+stream)
+		}
+	}
+	return fmt.Sprintf("{user: %q, password: %q, permissions: {publish: {deny: [%s]}}}",
+		userOperator, password, `"`+strings.Join(deny, `", "`)+`"`)
 }
 
 // minPassword tells a password file from what a power loss may leave of one: made
@@ -179,6 +195,32 @@ func listenAddress(address string) (host string, port int, err error) {
 		port = server.RANDOM_PORT
 	}
 	return host, port, err
+}
+
+// RedactURL is a NATS URL, or a list of them, without the password or token in it:
+// fit for a log.
+func RedactURL(list string) string {
+	urls := strings.Split(list, ",")
+	for i, text := range urls {
+		u, err := url.Parse(strings.TrimSpace(text))
+		if err != nil {
+			u = &url.URL{Opaque: "(no URL)"}
+		}
+		if _, secret := u.User.Password(); u.User != nil && !secret {
+			u.User = url.User("xxxxx") // a token
+		}
+		urls[i] = u.Redacted()
+	}
+	return strings.Join(urls, ",")
+}
+
+// withoutURL is an error without the address that it quotes, password and all.
+func withoutURL(err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
 }
 
 // dial connects in process.

@@ -79,13 +79,13 @@ func (l *Log) OnSignal(fn func(Record)) (stop func(), err error) {
 // ReadSignals returns the stored signals whose subject matches, oldest first:
 // "signals.connection.>". It ends at the newest, or with one error.
 func (l *Log) ReadSignals(ctx context.Context, subject string) iter.Seq2[Record, error] {
-	return l.readStream(ctx, streamSignals, subject)
+	return l.readStream(ctx, streamSignals, subject, 1)
 }
 
-// readStream reads a stream from its start to its end.
-func (l *Log) readStream(ctx context.Context, stream, subject string) iter.Seq2[Record, error] {
+// readStream reads a stream from a place to its end.
+func (l *Log) readStream(ctx context.Context, stream, subject string, from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		r := l.newReader(stream, subject, 1)
+		r := l.newReader(stream, subject, max(from, 1))
 		defer r.close()
 		for {
 			records, err := r.read(ctx, readBatch, math.MaxUint64)

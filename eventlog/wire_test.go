@@ -3,6 +3,7 @@ package eventlog
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -62,6 +63,18 @@ func TestWire(t *testing.T) {
 func FuzzWire(f *testing.F) {
 	f.Add("PING\r\nHMSG a.b 1 r 12 17\r\nNATS/1.0\r\n\r\nhello\r\n")
 	f.Add("MSG a 1 5\r\nhello\r\n-ERR x\r\n")
+	for _, r := range judged() {
+		msg, _, _, err := encode(r, "events."+strings.ReplaceAll(r.Event, ":", "."), "/n")
+		if err != nil {
+			f.Fatal(err)
+		}
+		header := "NATS/1.0\r\n"
+		for name, values := range msg.Header {
+			header += name + ": " + values[0] + "\r\n"
+		}
+		header += "\r\n"
+		f.Add(fmt.Sprintf("HMSG a 1 $JS.ACK.EVENTS.c1.1.42.7.1795456800123456789.3 %d %d\r\n%s%s\r\n", len(header), len(header)+len(msg.Data), header, msg.Data))
+	}
 	f.Fuzz(func(t *testing.T, said string) {
 		w := wireOf(t, said)
 		for range 10 {

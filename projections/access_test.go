@@ -1,10 +1,15 @@
 package projections
 
 import (
+	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
 
+	bolt "go.etcd.io/bbolt"
+
+	"roomlog/eventlog"
 	"roomlog/schema"
 )
 
@@ -82,6 +87,77 @@ func TestBlocksHideBothFromEachOther(t *testing.T) {
 	same(t, "bob's feed after", w.feed("bob"), []string{shared, shareOfB, shareOfA, b})
 }
 
+// A comment is kept from whom either the post's author or the author of the comment
+// that it answers is kept apart from.
+func TestCommentsAcrossABlock(t *testing.T) {
+	w := newWorld(t)
+	w.run()
+	post := w.must("alice", "post:create", schema.PostCreate{Content: "to all"})
+	first := w.must("carol", "post:comment", schema.PostComment{PostID: post, Content: "the first word"})
+	answer := schema.PostComment{PostID: post, ParentID: first, Content: "an answer"}
+	for _, author := range []string{"alice", "carol"} {
+		w.must(author, "user:block", schema.TargetAction{TargetID: "bob", Action: "block"})
+		w.refused(schema.Blocked, "bob", "post:comment", answer)
+		w.must(author, "user:block", schema.TargetAction{TargetID: "bob", Action: "unblock"})
+	}
+	w.must("bob", "post:comment", answer)
+}
+
+// However many a block hides from the viewer, a list goes on behind them: a page that
+// looked at too many of them ends early, with a cursor.
+func TestListsGoOnBehindThoseWhoAreHidden(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "models.db")
+	w := bare(t, path)
+	var log []eventlog.Record
+	does := func(user, event string, data any) string {
+		r := fact(len(log)+1, user, event, data)
+		log = append(log, r)
+		return r.ID
+	}
+	post := does("alice", "post:create", schema.PostCreate{Content: "to all"})
+	first := does("carol", "post:comment", schema.PostComment{PostID: post, Content: "the first word"})
+	does("carol", "user:follow", schema.UserFollow{FollowingID: "alice", Action: "follow"})
+	does("bob", "user:follow", schema.UserFollow{FollowingID: "alice", Action: "follow"})
+	does("dave", "user:follow", schema.UserFollow{FollowingID: "carol", Action: "follow"})
+	shared := does("carol", "post:share", schema.PostShare{PostID: post})
+	for range 2*maxPassed + 5 {
+		does("bob", "post:comment", schema.PostComment{PostID: post, Content: "and another"})
+		theirs := does("bob", "post:create", schema.PostCreate{Content: "of bob"})
+		does("carol", "post:share", schema.PostShare{PostID: theirs})
+	}
+	for i := range 2*maxPassed + 5 {
+		stranger := fmt.Sprint("stranger", i)
+		does(stranger, "user:follow", schema.UserFollow{FollowingID: "alice", Action: "follow"})
+		does("dave", "user:block", schema.TargetAction{TargetID: stranger, Action: "block"})
+	}
+	does("bob", "user:block", schema.TargetAction{TargetID: "dave", Action: "block"})
+	applyAll(t, w, log, 1024, false)
+
+	err := w.db.View(func(tx *bolt.Tx) error {
+		v := &View{tx: tx, state: newState(tx)}
+		asked := 0
+		page := func(before string) schema.Page {
+			asked++
+			return schema.Page{Before: before, Limit: 2}
+		}
+		comments := pages(t, func(before string) (schema.Items[schema.Comment], error) {
+			return v.Comments("dave", schema.CommentList{PostID: post, Page: page(before)})
+		})
+		followers := pages(t, func(before string) (schema.Items[schema.Actor], error) {
+			return v.Followers("dave", schema.UserPage{UserID: "alice", Page: page(before)})
+		})
+		feed := pages(t, func(before string) (schema.Items[schema.FeedItem], error) { return v.Feed("dave", page(before)) })
+		if len(comments) != 1 || comments[0].ID != first || len(followers) != 1 || followers[0].ID != "carol" || !slices.Equal(ids(feed), []string{shared}) {
+			t.Errorf("comments %v, followers %v, feed %v", comments, followers, ids(feed))
+		}
+		same(t, "number of pages", asked, 3*3)
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // What a post or a profile says of the viewer is of that viewer.
 func TestTheViewersOwnRelation(t *testing.T) {
 	w := newWorld(t)
@@ -103,8 +179,13 @@ func TestTheViewersOwnRelation(t *testing.T) {
 		if !bob.Following || bob.FollowsYou || !bob.Friend || alice.Following || !alice.FollowsYou || !alice.Friend || eve.Following || eve.FollowsYou || eve.Friend {
 			t.Errorf("bob sees %+v, alice %+v, eve %+v", bob, alice, eve)
 		}
-		if _, err := v.Profile("bob", "nobody"); codeOf(err) != schema.UserNotFound {
-			t.Errorf("profile of nobody: %v", err)
+		_, profile := v.Profile("bob", "nobody")
+		_, posts := v.UserPosts("bob", schema.UserPage{UserID: "nobody"})
+		_, followers := v.Followers("bob", schema.UserPage{UserID: "nobody"})
+		for _, err := range []error{profile, posts, followers} {
+			if codeOf(err) != schema.UserNotFound {
+				t.Errorf("of nobody: %v", err)
+			}
 		}
 	})
 }
@@ -129,6 +210,21 @@ func TestFriendRequests(t *testing.T) {
 			t.Error("a block ends no friendship")
 		}
 	})
+}
+
+// What is in the log by another way than the gateway's names nobody who cannot be.
+func TestIDsThatNoUserHas(t *testing.T) {
+	w := newWorld(t)
+	w.run()
+	const nobody = "no body"
+	for event, data := range map[string]any{
+		"user:follow":         schema.UserFollow{FollowingID: nobody, Action: "follow"},
+		"user:friend-request": schema.TargetAction{TargetID: nobody, Action: "send"},
+		"user:block":          schema.TargetAction{TargetID: nobody, Action: "block"},
+		"admin:suspend":       schema.AdminSuspend{UserID: nobody, Reason: "a test"},
+	} {
+		w.refused(schema.InvalidField, "alice", event, data)
+	}
 }
 
 // A cursor holds when what it names is deleted or undone, and one that names
@@ -196,16 +292,28 @@ func TestPageSizes(t *testing.T) {
 	for n := range 120 {
 		applyAll(t, w, []eventRecord{fact(n+1, "alice", "post:create", schema.PostCreate{Content: strconv.Itoa(n)})}, 1, false)
 	}
+	for n := range 120 {
+		applyAll(t, w, []eventRecord{fact(n+121, "bob", "post:comment", schema.PostComment{PostID: id(1), Content: strconv.Itoa(n)})}, 1, false)
+	}
 	viewOf(t, w, func(v *View) {
 		for limit, want := range map[int]int{0: 20, -3: 20, 1: 1, 100: 100, 1000: 100} {
 			page, err := v.Feed("alice", schema.Page{Limit: limit})
 			if err != nil || len(page.Items) != want || page.Next != page.Items[want-1].ID {
 				t.Errorf("limit %d: %d items, next %q, %v", limit, len(page.Items), page.Next, err)
 			}
+			if c, err := v.Comments("alice", schema.CommentList{PostID: id(1), Page: schema.Page{Limit: limit}}); err != nil || len(c.Items) != want || c.Next != c.Items[0].ID {
+				t.Errorf("limit %d: %d comments, next %q, %v", limit, len(c.Items), c.Next, err)
+			}
+			if n, err := v.Notifications("alice", schema.NotificationList{Page: schema.Page{Limit: limit}}); err != nil || len(n.Items) != want || n.Next != n.Items[want-1].ID {
+				t.Errorf("limit %d: %d notifications, next %q, %v", limit, len(n.Items), n.Next, err)
+			}
 		}
 		page, _ := v.Feed("alice", schema.Page{Before: id(101), Limit: 100})
 		if len(page.Items) != 100 || page.Next != "" {
 			t.Errorf("the last page has %d items and leads on to %q", len(page.Items), page.Next)
+		}
+		if _, err := v.Notifications("alice", schema.NotificationList{Page: schema.Page{Before: "the newest"}}); codeOf(err) != schema.InvalidField {
+			t.Errorf("a cursor that is no id: %v", err)
 		}
 	})
 }

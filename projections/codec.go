@@ -56,6 +56,13 @@ func (f *fields) bytes() []byte {
 
 func (f *fields) text() string { return string(f.bytes()) }
 
+// part is text as a part of the whole row, which keeps that in memory.
+func (f *fields) part(whole string) string {
+	n := len(f.bytes())
+	end := len(whole) - len(f.rest)
+	return whole[end-n : end]
+}
+
 // pair is the key of a relation: all of a's lie together, in the order of b. No
 // id holds a zero byte.
 func pair(a, b string) []byte {

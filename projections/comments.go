@@ -32,19 +32,21 @@ func decodeComment(row []byte) comment {
 // whereabouts is a row of commentPlace. It stays when the comment is deleted, so
 // that its id still works as a cursor.
 type whereabouts struct {
-	deleted   bool
+	fate      fate
 	post, seq uint64 // places of the post and of the comment
+	postID    string
 }
 
 func (w whereabouts) encode() []byte {
-	b := append(make([]byte, 0, 16), marker(w.deleted))
+	b := append(make([]byte, 0, len(w.postID)+16), byte(w.fate))
 	b = binary.AppendUvarint(b, w.post)
-	return binary.AppendUvarint(b, w.seq)
+	b = binary.AppendUvarint(b, w.seq)
+	return append(b, w.postID...)
 }
 
 func decodeWhereabouts(row []byte) whereabouts {
 	f := fields{row}
-	return whereabouts{f.uint() == 1, f.uint(), f.uint()}
+	return whereabouts{fate(f.uint()), f.uint(), f.uint(), string(f.rest)}
 }
 
 func commentKey(post, seq uint64) []byte {
@@ -68,7 +70,7 @@ func (f *feeds) comment(postID, commentID string) (head, whereabouts, comment, s
 		return head{}, whereabouts{}, comment{}, schema.PostNotFound
 	}
 	w, ok := f.find(h, commentID)
-	if !ok || w.deleted {
+	if !ok || w.fate != there {
 		return head{}, whereabouts{}, comment{}, schema.CommentNotFound
 	}
 	return h, w, decodeComment(f.comments.get(commentKey(w.post, w.seq))), ""
@@ -79,10 +81,13 @@ func (f *feeds) createComment(r *record, d *schema.PostComment) (verdict, error)
 	if !ok {
 		return void(schema.PostNotFound), nil
 	}
+	answered := ""
 	if d.ParentID != "" {
-		if w, ok := f.find(h, d.ParentID); !ok || w.deleted {
+		w, ok := f.find(h, d.ParentID)
+		if !ok || w.fate != there {
 			return void(schema.CommentNotFound), nil
 		}
+		answered = decodeComment(f.comments.get(commentKey(w.post, w.seq))).author
 	}
 	if f.commentPlace.has([]byte(r.ID)) {
 		return verdict{}, fmt.Errorf("the comment id %s is taken", r.ID)
@@ -90,9 +95,11 @@ func (f *feeds) createComment(r *record, d *schema.PostComment) (verdict, error)
 	c := comment{id: r.ID, author: r.Actor.ID, parent: d.ParentID, created: r.Time, content: d.Content}
 	h.comments++
 	f.comments.put(commentKey(h.seq, r.Seq), c.encode())
-	f.commentPlace.put([]byte(r.ID), whereabouts{post: h.seq, seq: r.Seq}.encode())
+	f.commentPlace.put([]byte(r.ID), whereabouts{post: h.seq, seq: r.Seq, postID: d.PostID}.encode())
 	f.setPost(d.PostID, h)
-	return f.commentCreated(r, d, h.comments), nil
+	v := f.commentCreated(r, d, h.comments)
+	v.owner, v.answered = h.author, answered
+	return v, nil
 }
 
 func (f *feeds) commentCreated(r *record, d *schema.PostComment, count uint64) verdict {
@@ -103,16 +110,16 @@ func (f *feeds) commentCreated(r *record, d *schema.PostComment, count uint64) v
 	return counted(count, schema.PostCommented{
 		PostID: d.PostID, CommentsCount: int(count),
 		Comment: schema.Comment{ID: r.ID, Author: r.Actor, Content: d.Content, ParentID: d.ParentID, CreatedAt: r.Time},
-	}, schema.PostRoom(d.PostID), schema.UserRoom(h.author))
+	}, schema.PostRoom(d.PostID), schema.UserRoom(h.author)).butApartFrom(r.Actor.ID)
 }
 
-// shows returns the post of a comment, if both are there.
+// shows returns the post of a comment that an applied record names, if both are there.
 func (f *feeds) shows(postID, commentID string) (head, schema.Code) {
 	h, ok := f.post(postID)
 	if !ok {
 		return head{}, schema.PostNotFound
 	}
-	if w, ok := f.find(h, commentID); !ok || w.deleted {
+	if w, _ := f.find(h, commentID); w.fate != there {
 		return head{}, schema.CommentNotFound
 	}
 	return h, ""
@@ -120,11 +127,8 @@ func (f *feeds) shows(postID, commentID string) (head, schema.Code) {
 
 func (f *feeds) updateComment(r *record, d *schema.CommentUpdate) (verdict, error) {
 	h, w, c, code := f.comment(d.PostID, d.CommentID)
-	switch {
-	case code != "":
+	if code != "" {
 		return void(code), nil
-	case c.author != r.Actor.ID:
-		return void(schema.NotPermitted), nil
 	}
 	c.content, c.updated = d.Content, r.Time
 	f.comments.put(commentKey(w.post, w.seq), c.encode())
@@ -137,25 +141,24 @@ func (f *feeds) commentUpdated(r *record, d *schema.CommentUpdate, count uint64)
 	}
 	return counted(count, schema.CommentUpdated{
 		PostID: d.PostID, CommentID: d.CommentID, Content: d.Content, UpdatedAt: r.Time, CommentsCount: int(count),
-	}, schema.PostRoom(d.PostID))
+	}, schema.PostRoom(d.PostID)).butApartFrom(r.Actor.ID)
 }
 
 // deleteComment takes one comment away; the answers to it stay.
 func (f *feeds) deleteComment(r *record, d *schema.CommentDelete) (verdict, error) {
-	h, w, c, code := f.comment(d.PostID, d.CommentID)
-	switch {
-	case code != "":
+	h, w, _, code := f.comment(d.PostID, d.CommentID)
+	if code != "" {
 		return void(code), nil
-	case c.author != r.Actor.ID && h.author != r.Actor.ID:
-		return void(schema.NotPermitted), nil
 	}
 	h.comments--
 	f.comments.remove(commentKey(w.post, w.seq))
-	f.commentPlace.put([]byte(d.CommentID), whereabouts{deleted: true, post: w.post, seq: w.seq}.encode())
+	w.fate = deleted
+	f.commentPlace.put([]byte(d.CommentID), w.encode())
 	f.setPost(d.PostID, h)
 	return f.commentDeleted(r, d, h.comments), nil
 }
 
+// commentDeleted is told across a block, too: whoever deleted it, it is gone.
 func (f *feeds) commentDeleted(r *record, d *schema.CommentDelete, count uint64) verdict {
 	if _, ok := f.post(d.PostID); !ok {
 		return void(schema.PostNotFound)

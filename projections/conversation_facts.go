@@ -10,24 +10,8 @@ import (
 // maxParticipants bounds what one message tells.
 const maxParticipants = 1000
 
-// strangers says why users may not be brought into a conversation with the actor,
-// "" for no reason. A foreign record may name anything.
-func (c *conversations) strangers(r *record, users []string) schema.Code {
-	if code := distinct(users); code != "" {
-		return code
-	}
-	for _, user := range users {
-		switch {
-		case user == r.Actor.ID:
-			return schema.Oneself
-		case c.isBlocked(r.Actor.ID, user):
-			return schema.Blocked
-		}
-	}
-	return ""
-}
-
-// distinct refuses what is no list of different users.
+// distinct refuses what is no list of different users: a foreign record may name
+// anything.
 func distinct(users []string) schema.Code {
 	seen := make(map[string]bool, len(users))
 	for _, user := range users {
@@ -48,7 +32,7 @@ func (c *conversations) create(r *record, d *schema.ConversationCreate) (verdict
 	case len(d.Participants) >= maxParticipants:
 		return void(schema.TooManyParticipants), nil
 	}
-	if code := c.strangers(r, d.Participants); code != "" {
+	if code := distinct(d.Participants); code != "" {
 		return void(code), nil
 	}
 	if c.heads.has([]byte(r.ID)) {
@@ -125,7 +109,7 @@ func shown(r *record, id string, h conversation, users []string, rooms ...string
 }
 
 func (c *conversations) update(r *record, d *schema.ConversationUpdate) (verdict, error) {
-	h, _, ok := c.enter(r.Actor.ID, d.ConversationID)
+	h, ok := c.conversation(d.ConversationID)
 	switch {
 	case !ok:
 		return void(schema.ConversationNotFound), nil
@@ -182,9 +166,6 @@ func (c *conversations) refuseUpdate(r *record, h conversation, roster []partici
 			return schema.AlreadyParticipant
 		}
 	}
-	if code := c.strangers(r, u.AddParticipants); code != "" {
-		return code
-	}
 	if len(roster)-len(u.RemoveParticipants)+len(u.AddParticipants) > maxParticipants {
 		return schema.TooManyParticipants
 	}
@@ -215,8 +196,6 @@ func (c *conversations) delete(r *record, d *schema.ConversationRef) (verdict, e
 		// For themselves: the other one notices nothing.
 		m.since, m.floor, m.delivered, m.read, m.own, m.gone = r.Seq, h.total, h.total, h.total, 0, 0
 		c.setMembership(r.Actor.ID, d.ConversationID, m)
-	case h.creator != r.Actor.ID:
-		return void(schema.NotPermitted), nil
 	default:
 		for _, p := range c.roster(d.ConversationID) {
 			c.members.remove(pair(p.user, d.ConversationID))
@@ -224,7 +203,11 @@ func (c *conversations) delete(r *record, d *schema.ConversationRef) (verdict, e
 		h.deleted = true
 		c.setConversation(d.ConversationID, h)
 	}
-	return c.conversationDeleted(r, d, 0), nil
+	v := c.conversationDeleted(r, d, 0)
+	if v.listeners = []string{r.Actor.ID}; h.group {
+		v.listeners = c.participants(d.ConversationID)
+	}
+	return v, nil
 }
 
 func (c *conversations) conversationDeleted(r *record, d *schema.ConversationRef, _ uint64) verdict {

@@ -22,7 +22,7 @@ func (v *View) Conversations(viewer string, q schema.Page) (schema.Items[schema.
 	bound := uint64(pastEnd)
 	if q.Before != "" {
 		h, m, ok := c.enter(viewer, q.Before)
-		if !ok || m.hidden(h) {
+		if !ok {
 			return page, unknownCursor()
 		}
 		bound, _ = m.activity(h)
@@ -30,9 +30,9 @@ func (v *View) Conversations(viewer string, q schema.Page) (schema.Items[schema.
 	limit := pageSize(q)
 	newest := make(recent, 0, limit+2)
 	for id, m := range c.of(viewer) {
-		h, ok := c.conversation(id)
+		h, _ := c.conversation(id)
 		at, _ := m.activity(h)
-		if !ok || at >= bound || m.hidden(h) {
+		if at >= bound || m.hidden(h) {
 			continue
 		}
 		if heap.Push(&newest, talk{at, id, h, m}); len(newest) > limit+1 {
@@ -42,11 +42,11 @@ func (v *View) Conversations(viewer string, q schema.Page) (schema.Items[schema.
 	slices.SortFunc(newest, func(a, b talk) int { return cmp.Compare(b.at, a.at) })
 	people := uint64(0)
 	for i, t := range newest {
-		if people += t.head.size; i == limit || i > 0 && people > maxShown {
+		if people += t.head.size; i == limit || people > maxShown {
 			page.Next = newest[i-1].id
 			break
 		}
-		page.Items = append(page.Items, v.conversation(t.id, t.head, t.member))
+		page.Items = append(page.Items, v.conversation(viewer, t.id, t.head, t.member))
 	}
 	return page, nil
 }
@@ -79,11 +79,11 @@ func (v *View) Conversation(viewer, id string) (schema.Conversation, error) {
 	if !ok {
 		return schema.Conversation{}, schema.NewError(schema.ConversationNotFound, "")
 	}
-	return v.conversation(id, h, m), nil
+	return v.conversation(viewer, id, h, m), nil
 }
 
 // conversation shows a conversation to a member.
-func (v *View) conversation(id string, h conversation, m membership) schema.Conversation {
+func (v *View) conversation(viewer, id string, h conversation, m membership) schema.Conversation {
 	c := &v.state.conversations
 	roster := c.roster(id)
 	_, at := m.activity(h)
@@ -96,7 +96,7 @@ func (v *View) conversation(id string, h conversation, m membership) schema.Conv
 	}
 	for key, row := range c.messages.before(seqKey(h.seq), messageKey(h.seq, pastEnd)) {
 		if number := seqOf(key); number > m.floor {
-			last := v.message(number, row, v.receipts(id, h))
+			last := v.message(number, row, v.receipts(viewer, id, h))
 			shown.LastMessage = &last
 		}
 		break
@@ -108,14 +108,6 @@ func (v *View) conversation(id string, h conversation, m membership) schema.Conv
 func (v *View) Participates(user, conversationID string) bool {
 	_, ok := v.state.conversations.membership(user, conversationID)
 	return ok
-}
-
-// MayWrite reports whether a user may write in a conversation: as a participant,
-// and of a direct one only while neither of the two blocks the other.
-func (v *View) MayWrite(user, conversationID string) bool {
-	c := &v.state.conversations
-	h, _, ok := c.enter(user, conversationID)
-	return ok && !c.silenced(user, conversationID, h)
 }
 
 // maxPartners bounds Partners, and the conversations that are looked into for it.
@@ -133,14 +125,14 @@ func (v *View) Partners(user string) iter.Seq[string] {
 			if looked++; looked > maxPartners {
 				return
 			}
-			if h, ok := c.conversation(id); !ok || h.size > maxReceipts {
+			if h, _ := c.conversation(id); h.size > maxReceipts {
 				continue
 			}
 			for _, p := range c.roster(id) {
 				if seen[p.user] {
 					continue
 				}
-				if seen[p.user] = true; len(seen) > maxPartners+1 || !c.isBlocked(user, p.user) && !yield(p.user) {
+				if seen[p.user] = true; len(seen) > maxPartners+1 || !v.Blocked(user, p.user) && !yield(p.user) {
 					return
 				}
 			}

@@ -11,7 +11,8 @@ import (
 // read. It is home to the facts of /messaging.
 //
 // The messages of a conversation are numbered from 1, in the order of the log; a
-// number is never given again, and one that has no row is of a deleted message.
+// number is never given again, and one that has no row is of a message that is deleted
+// or removed.
 // Who has read a message follows from markers, which are such numbers: one a
 // participant, never a row a message and participant. How many messages someone
 // has not read follows from the highest number, so that sending costs the same
@@ -21,9 +22,9 @@ type conversations struct {
 	rosters  table // conversation id → its participants, in the order in which they joined
 	members  table // user, conversation id → membership
 	messages table // place of the conversation, number → message
+	withheld table // likewise → message, while it is removed
 	places   table // message id → where it is
 	direct   table // two users in order → their direct conversation's id
-	blocks   table // blocker, blocked → present; a copy of the graph's, for this projector may read no other's
 }
 
 // conversation is a row of heads: what every act in a conversation looks at. It
@@ -203,34 +204,4 @@ func (c *conversations) of(user string) iter.Seq2[string, membership] {
 			}
 		}
 	}
-}
-
-// observe keeps the copy of who blocks whom.
-func (c *conversations) observe(r *record, v *verdict) error {
-	if d, ok := r.data.(*schema.TargetAction); ok && r.Event == "user:block" && v.Code == "" {
-		if d.Action == schema.ActionBlock {
-			c.blocks.put(pair(r.Actor.ID, d.TargetID), present)
-		} else {
-			c.blocks.remove(pair(r.Actor.ID, d.TargetID))
-		}
-	}
-	return nil
-}
-
-func (c *conversations) isBlocked(a, b string) bool {
-	return c.blocks.has(pair(a, b)) || c.blocks.has(pair(b, a))
-}
-
-// silenced reports whether a user may not write in a conversation of theirs: in a
-// direct one, while either of the two blocks the other. Groups ignore blocks.
-func (c *conversations) silenced(user, id string, h conversation) bool {
-	if h.group {
-		return false
-	}
-	for _, p := range c.roster(id) {
-		if p.user != user && c.isBlocked(user, p.user) {
-			return true
-		}
-	}
-	return false
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"maps"
@@ -30,14 +31,26 @@ func (m *Models) Digest(ctx context.Context) (Digest, error) {
 		return Digest{}, fmt.Errorf("reading the read models: %w", err)
 	}
 	defer tx.Rollback()
-	return digest(ctx, tx)
+	d, err := digest(ctx, tx)
+	if errors.Is(err, errDamaged) {
+		err = m.condemn(tx.DB(), err)
+	}
+	return d, err
 }
 
 // digest hashes each projector's tables by name, and each table's rows in key
 // order. Names, keys and values go in with their length before them, so that no
 // two contents give the same bytes. What bbolt makes of them on disk, and which
 // rows were ever deleted, does not matter.
-func digest(ctx context.Context, tx *bolt.Tx) (Digest, error) {
+func digest(ctx context.Context, tx *bolt.Tx) (d Digest, err error) {
+	err = reading(func() error {
+		d, err = digestIn(ctx, tx)
+		return err
+	})
+	return d, err
+}
+
+func digestIn(ctx context.Context, tx *bolt.Tx) (Digest, error) {
 	at, err := readCheckpoint(tx)
 	if err != nil {
 		return Digest{}, err

@@ -12,7 +12,8 @@ import (
 // Feed answers feed:get: what the viewer and those they follow posted and shared,
 // newest first by place in the log. What is deleted, and what someone who blocks
 // the viewer or is blocked by them wrote or shared, is left out. An item's id is
-// its cursor, also when it is deleted later.
+// its cursor, also when it is deleted later. A page ends early after very much of
+// what is left out.
 func (v *View) Feed(viewer string, q schema.Page) (schema.Items[schema.FeedItem], error) {
 	bound, err := v.feedBound(q)
 	if err != nil {
@@ -59,16 +60,15 @@ func (v *View) feedBound(q schema.Page) (uint64, error) {
 func (v *View) merge(viewer string, authors []string, bound uint64, limit int) schema.Items[schema.FeedItem] {
 	timelines := v.timelines(authors, bound)
 	heap.Init(&timelines)
-	page := noItems()
-	hidden := map[string]bool{}
+	page, last, out := noItems(), "", v.sieve(viewer)
 	for len(timelines) > 0 {
 		newest := timelines[0]
-		item, ok := v.feedItem(viewer, newest.author, newest.entry, hidden)
-		if ok && len(page.Items) == limit {
-			page.Next = page.Items[limit-1].ID
+		item, shown := out.feedItem(newest.author, newest.entry)
+		if out.ends(shown, len(page.Items) == limit) {
+			page.Next = last
 			break
 		}
-		if ok {
+		if last = item.ID; shown {
 			page.Items = append(page.Items, item)
 		}
 		if newest.next() {
@@ -80,34 +80,26 @@ func (v *View) merge(viewer string, authors []string, bound uint64, limit int) s
 	return page
 }
 
-// feedItem shows an entry of a timeline that the viewer may see (nobody follows
-// across a block), unless it shares what they may not. hidden remembers whose posts
-// those are, for the page.
-func (v *View) feedItem(viewer, author string, row []byte, hidden map[string]bool) (schema.FeedItem, bool) {
+// feedItem shows an entry of a timeline, unless it is of a post that is gone, or
+// whose author a block keeps apart from the viewer: then only its id.
+func (s *sieve) feedItem(author string, row []byte) (item schema.FeedItem, shown bool) {
 	e := decodeTimelineEntry(row)
-	h, ok := v.state.feeds.post(e.postID)
-	if !ok || h.author != author && v.hides(viewer, h.author, hidden) {
-		return schema.FeedItem{}, false
-	}
-	item := schema.FeedItem{ID: e.postID, Post: v.post(viewer, e.postID, h)}
-	if e.shareID != "" {
+	if item.ID = e.postID; e.shareID != "" {
 		item.ID = e.shareID
-		item.SharedBy = new(v.actor(author))
+	}
+	h, ok := s.state.feeds.post(e.postID)
+	if !ok || s.hides(h.author) {
+		return item, false
+	}
+	item.Post = s.post(s.viewer, e.postID, h)
+	if e.shareID != "" {
+		item.SharedBy = new(s.actor(author))
 		item.SharedAt = &e.at
 		if e.content != "" {
 			item.Comment = &e.content
 		}
 	}
 	return item, true
-}
-
-func (v *View) hides(viewer, author string, hidden map[string]bool) bool {
-	h, known := hidden[author]
-	if !known {
-		h = v.state.graph.isBlocked(viewer, author)
-		hidden[author] = h
-	}
-	return h
 }
 
 // timeline stands at one entry of an author's timeline.

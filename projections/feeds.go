@@ -16,10 +16,9 @@ type feeds struct {
 	shares       table // share id → place, so that it works as a cursor
 	sharers      table // place of the post, user → place of the share
 	comments     table // place of the post, place → comment
+	withheld     table // likewise → comment, while it is removed
 	commentPlace table // comment id → whereabouts
 }
-
-func (f *feeds) observe(*record, *verdict) error { return nil }
 
 // timelineEntry is a row of timelines: a post, or a share of one.
 type timelineEntry struct {
@@ -72,7 +71,7 @@ func (f *feeds) shared(r *record, d *schema.PostShare, count uint64) verdict {
 	}
 	return counted(count, schema.PostShared{
 		PostID: d.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, SharesCount: int(count),
-	}, schema.PostRoom(d.PostID), schema.UserRoom(h.author))
+	}, schema.PostRoom(d.PostID), schema.UserRoom(h.author)).butApartFrom(r.Actor.ID)
 }
 
 func sharerKey(post uint64, user string) []byte { return append(seqKey(post), user...) }

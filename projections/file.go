@@ -12,7 +12,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
-	"roomlog/eventlog"
+	"roomlog/schema"
 )
 
 // Top-level buckets besides the projectors' own. They are not part of the digest:
@@ -31,20 +31,15 @@ type checkpoint struct {
 	Seq      uint64         `json:"seq"`
 	ID       string         `json:"id"`
 	Versions map[string]int `json:"versions"`
+	Layout   int            `json:"layout,omitempty"` // see version.go
 }
 
 // ParkedRecord is a record that a projector failed on.
-type ParkedRecord struct {
-	Seq       uint64 `json:"seq"`
-	ID        string `json:"id"`
-	Event     string `json:"event"`
-	Projector string `json:"projector"` // "log": nobody could read it
-	Error     string `json:"error"`
-}
+type ParkedRecord = schema.AuditParkedRecord
 
-// initialMap is how much address space a file is given. Past it bbolt must wait
-// for every reader before it can map more.
-const initialMap = 1 << 30
+// initialMap is how much address space a file is given, which costs nothing. Past it
+// bbolt must wait for every reader before it can map more.
+const initialMap = 1 << 36
 
 // openFile opens a file of read models, or makes it. The error is errDamaged when
 // it is there and cannot be what was written.
@@ -101,107 +96,6 @@ func setAside(path, why string) (string, error) {
 			return aside, os.Rename(path, aside)
 		}
 	}
-}
-
-// writer applies records to one file, a batch at a time. It is for one goroutine
-// at a time.
-type writer struct {
-	db    *bolt.DB
-	state *state
-	at    checkpoint
-}
-
-func newWriter(db *bolt.DB, at checkpoint, fault func(string, *eventlog.Record) error) *writer {
-	w := &writer{db: db, state: newState(nil), at: at}
-	w.state.fault = fault
-	return w
-}
-
-// prepare makes the buckets of an empty file, with a checkpoint before the first
-// record.
-func (w *writer) prepare() error {
-	return w.db.Update(func(tx *bolt.Tx) error {
-		for _, name := range []string{bucketMeta, bucketParked} {
-			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
-				return err
-			}
-		}
-		for _, t := range w.state.bound {
-			top, err := tx.CreateBucketIfNotExists([]byte(t.projector))
-			if err != nil {
-				return err
-			}
-			if _, err := top.CreateBucketIfNotExists([]byte(t.name)); err != nil {
-				return err
-			}
-		}
-		return putCheckpoint(tx, w.at)
-	})
-}
-
-// apply applies a batch in one transaction and returns what became of each
-// record, and those that were parked. After an error the file stands where it was.
-func (w *writer) apply(records []record, live bool) (verdicts []verdict, parked []ParkedRecord, err error) {
-	tx, err := w.db.Begin(true)
-	if err != nil {
-		return nil, nil, fmt.Errorf("writing the read models: %w", err)
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", errDamaged, p)
-		}
-		if err != nil {
-			tx.Rollback()
-			w.reset()
-		}
-	}()
-	s := w.state
-	s.batch.tx, s.parked, s.broken = tx, nil, nil
-	verdicts = make([]verdict, len(records))
-	for i := range records {
-		verdicts[i] = s.apply(&records[i], live)
-		if s.broken != nil {
-			return nil, nil, s.broken
-		}
-	}
-	last := records[len(records)-1]
-	at := w.at
-	at.Seq, at.ID = last.Seq, last.ID
-	if err := w.flush(tx, at); err != nil {
-		return nil, nil, err
-	}
-	if err := tx.Commit(); err != nil {
-		return nil, nil, fmt.Errorf("writing the read models: %w", err)
-	}
-	w.at = at
-	return verdicts, s.parked, nil
-}
-
-func (w *writer) flush(tx *bolt.Tx, at checkpoint) error {
-	for _, t := range w.state.bound {
-		if err := t.flush(); err != nil {
-			return err
-		}
-	}
-	for _, p := range w.state.parked {
-		row, err := json.Marshal(p)
-		if err != nil {
-			return err
-		}
-		if err := tx.Bucket([]byte(bucketParked)).Put(append(seqKey(p.Seq), p.Projector...), row); err != nil {
-			return err
-		}
-	}
-	return putCheckpoint(tx, at)
-}
-
-// reset forgets what a failed transaction had buffered.
-func (w *writer) reset() {
-	for _, t := range w.state.bound {
-		t.forget()
-	}
-	w.state.batch.settle()
-	w.state.batch.inDB = false
 }
 
 func putCheckpoint(tx *bolt.Tx, at checkpoint) error {

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"encoding/json"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -21,6 +22,12 @@ func FuzzRows(f *testing.F) {
 	f.Add(message{sender: "alice", id: id(1), kind: "text", created: start, content: "hi", media: []byte("[]")}.encode())
 	f.Add(position{conversation: 7, number: 2, sender: "alice"}.encode())
 	f.Add(appendMention(nil, nil, mention{7, asRoom}))
+	like := item{user: "alice", seq: 7, kind: kindLike, id: id(9), sender: "bob", post: id(1), created: start, readAt: start, hidden: hiddenPost}
+	said := item{user: "alice", seq: 7, kind: kindMessage, sender: "bob", message: id(1), conversation: id(2), created: start, group: true, number: 3, standing: spans{{1, 2}, {4, 4}}, held: spans{{3, 3}}}
+	f.Add(like.encode())
+	f.Add(encodeAwaiting([]item{said, {user: "carol", seq: 7, standing: spans{{1, 1}}}}))
+	f.Add(mailbox{unread: 3, kept: 9, username: "@alice", named: 7}.encode())
+	f.Add(report{seq: 7, created: start, reporter: "alice", reason: "spam", target: onMessage(id(2), id(1)), resolution: "dismissed"}.encode())
 	f.Fuzz(func(t *testing.T, row []byte) {
 		for _, read := range []func(){
 			func() { decodeHead(row) },
@@ -38,13 +45,22 @@ func FuzzRows(f *testing.F) {
 			func() { decodeMessage(row) },
 			func() { senderOf(row) },
 			func() { decodePosition(row) },
+			func() { decodeItem(itemKey("alice", 7, kindLike), row) },
+			func() { decodeItem(row, like.encode()) },
+			func() { decodeAwaiting(id(2), row) },
+			func() { decodeMailbox(row) },
+			func() { decodeReport(row) },
 			func() {
 				for range eachMention(row) {
 				}
 			},
 		} {
 			func() {
-				defer func() { recoverDamage(recover()) }() // any other panic goes on
+				defer func() {
+					if p := recover(); p != nil {
+						_ = p.(damage) // any other panic goes on
+					}
+				}()
 				read()
 			}()
 		}
@@ -61,8 +77,9 @@ func FuzzCursors(f *testing.F) {
 		fact(4, "bob", "post:share", schema.PostShare{PostID: id(1)}),
 		fact(5, "alice", "conversation:create", schema.ConversationCreate{Type: "direct", Participants: []string{"bob"}}),
 		fact(6, "alice", "message:send", words(id(5), "hello")),
-	}, 6, false)
-	for _, seed := range []string{id(1), id(2), id(4), id(5), id(6), "3", "18446744073709551615", "-1", "\x00", ""} {
+		fact(7, "alice", "admin:report", schema.AdminReport{Target: onUser("bob"), Reason: "spam"}),
+	}, 7, false)
+	for _, seed := range []string{id(1), id(2), id(4), id(5), id(6), id(7), notificationID(id(6), 6, kindMessage, "bob"), notificationID(id(2), 2, kindComment, "alice"), "3", "18446744073709551615", "-1", "\x00", ""} {
 		f.Add(seed, 3)
 	}
 	f.Fuzz(func(t *testing.T, before string, limit int) {
@@ -79,7 +96,10 @@ func FuzzCursors(f *testing.F) {
 			_, e7 := v.Messages("bob", schema.MessageList{ConversationID: id(5), Page: page})
 			_, e8 := v.Messages("bob", schema.MessageList{ConversationID: id(5), After: before})
 			_, e9 := v.Messages("bob", schema.MessageList{ConversationID: id(5), Around: before})
-			for i, err := range []error{e1, e2, e3, e4, e5, e6, e7, e8, e9} {
+			_, e10 := v.Reports(schema.AdminReports{Page: page})
+			_, e11 := v.Notifications("bob", schema.NotificationList{Page: page})
+			_, e12 := v.Notifications("alice", schema.NotificationList{UnreadOnly: true, Page: page})
+			for i, err := range []error{e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, e11, e12} {
 				if err != nil && codeOf(err) != schema.InvalidField {
 					t.Errorf("query %d before %q: %v", i+1, before, err)
 				}
@@ -108,9 +128,31 @@ func FuzzRecords(f *testing.F) {
 		"message:read":        `{"conversationId":"` + id(2) + `","messageId":"` + id(3) + `"}`,
 		"message:delete":      `{"conversationId":"` + id(2) + `","messageId":""}`,
 		"message:edit":        `{}`,
+		"admin:report":        `{"target":{"type":"message","id":"` + id(3) + `","conversationId":"` + id(2) + `"}}`,
+		"admin:remove":        `{"target":{"type":"post","id":"` + id(1) + `"}}`,
+		"admin:restore":       `{"target":{"type":"room","id":""}}`,
+		"admin:suspend":       `{"userId":""}`,
+		"admin:reinstate":     `{"userId":"bob"}`,
+
+		"admin:resolve-report":  `{"reportId":"` + id(4) + `","resolution":""}`,
+		"admin:announce":        `{}`,
+		"notification:read":     `{"notificationId":"` + notificationID(id(3), 3, kindMessage, "bob") + `"}`,
+		"notification:read-all": `{"upTo":"` + notificationID(id(3), 3, kindMessage, "alice") + `"}`,
+		"notification:delete":   `{"notificationId":"7ZZZZZZZZZZZZZZZZZZZZZZZZZ"}`,
 	} {
 		for _, user := range []string{"alice", "bob", "mallory"} {
 			f.Add(event, data, user, id(7), "", 1)
+		}
+	}
+	for _, e := range schema.Events() {
+		var file struct{ Examples []json.RawMessage }
+		if err := json.Unmarshal(schema.SchemaFile(&e), &file); err != nil {
+			f.Fatal(err)
+		}
+		for _, good := range file.Examples {
+			if e.Kind == schema.Fact {
+				f.Add(e.Name, string(good), "alice", id(8), "", 1)
+			}
 		}
 	}
 	w := bare(f, f.TempDir()+"/models.db")
@@ -118,9 +160,10 @@ func FuzzRecords(f *testing.F) {
 		fact(1, "alice", "post:create", schema.PostCreate{Content: "hello"}),
 		fact(2, "alice", "conversation:create", schema.ConversationCreate{Type: "group", Name: "x", Participants: []string{"bob"}}),
 		fact(3, "alice", "message:send", words(id(2), "hello")),
+		fact(4, "bob", "admin:report", schema.AdminReport{Target: onPost(id(1)), Reason: "spam"}),
 	}, 1, false)
 	f.Fuzz(func(t *testing.T, event, data, user, recordID, key string, version int) {
-		r := eventlog.Record{Event: event, Data: []byte(data), ID: recordID, Key: key, Version: version, Actor: schema.Actor{ID: user, Username: user}, Entity: user}
+		r := eventlog.Record{Event: event, Time: start + 60_000, Data: []byte(data), ID: recordID, Key: key, Version: version, Actor: schema.Actor{ID: user, Username: user}, Entity: user}
 		applyAll(t, w, []eventlog.Record{r}, 1, true)
 		viewOf(t, w, func(v *View) {
 			if _, err := v.Feed("alice", schema.Page{}); err != nil {
@@ -128,6 +171,15 @@ func FuzzRecords(f *testing.F) {
 			}
 			if _, err := v.Conversations("alice", schema.Page{}); err != nil {
 				t.Error(err)
+			}
+			if _, err := v.Reports(schema.AdminReports{}); err != nil {
+				t.Error(err)
+			}
+			for _, user := range []string{"alice", "bob"} {
+				all, err := v.Notifications(user, schema.NotificationList{UnreadOnly: true, Page: schema.Page{Limit: maxPage}})
+				if n := v.UnreadNotifications(user); err != nil || n != len(all.Items) && n <= maxPage {
+					t.Errorf("%s has %d unread, and is shown %d: %v", user, n, len(all.Items), err)
+				}
 			}
 			r.Seq = w.at.Seq
 			v.Retell(r)

@@ -14,6 +14,7 @@ type graph struct {
 	follows   table // follower, place → followed: whom a user follows, by time
 	followers table // followed, place → follower
 	blocks    table // blocker, blocked → present
+	apart     table // user, other → place since which a block of either's keeps them apart; a row each way
 	friends   table // the pair in order → requester, or friendship
 }
 
@@ -27,19 +28,21 @@ var friendship = []byte{0}
 type user struct {
 	username, avatar     string
 	followers, following uint64
+	apart                uint64 // how many a block keeps apart from them
 }
 
 func (u user) encode() []byte {
-	b := make([]byte, 0, len(u.username)+len(u.avatar)+8)
+	b := make([]byte, 0, len(u.username)+len(u.avatar)+9)
 	b = appendText(b, u.username)
 	b = appendText(b, u.avatar)
 	b = binary.AppendUvarint(b, u.followers)
-	return binary.AppendUvarint(b, u.following)
+	b = binary.AppendUvarint(b, u.following)
+	return binary.AppendUvarint(b, u.apart)
 }
 
 func decodeUser(row []byte) user {
 	f := fields{row}
-	return user{f.text(), f.text(), f.uint(), f.uint()}
+	return user{f.text(), f.text(), f.uint(), f.uint(), f.uint()}
 }
 
 func (u user) actor(id string) schema.Actor {
@@ -90,9 +93,8 @@ func (g *graph) isFollowing(follower, followed string) bool {
 	return g.following.has(pair(follower, followed))
 }
 
-func (g *graph) isBlocked(a, b string) bool {
-	return g.blocks.has(pair(a, b)) || g.blocks.has(pair(b, a))
-}
+// isBlocked reports whether either of two users blocks the other.
+func (g *graph) isBlocked(a, b string) bool { return g.apart.has(pair(a, b)) }
 
 func (g *graph) areFriends(a, b string) bool {
 	row := g.friends.get(couple(a, b))
@@ -107,25 +109,12 @@ func couple(a, b string) []byte {
 	return pair(a, b)
 }
 
-// refuse says why nobody may do such a thing to such a user, "" for no reason.
-func refuse(r *record, target string) schema.Code {
-	switch {
-	case !schema.ValidUserID(target):
-		return schema.InvalidField
-	case target == r.Actor.ID:
-		return schema.Oneself
-	}
-	return ""
-}
-
 func (g *graph) follow(r *record, d *schema.UserFollow) (verdict, error) {
-	if code := refuse(r, d.FollowingID); code != "" {
-		return void(code), nil
+	if !schema.ValidUserID(d.FollowingID) {
+		return void(schema.InvalidField), nil
 	}
 	following := g.isFollowing(r.Actor.ID, d.FollowingID)
 	switch {
-	case d.Action == schema.ActionFollow && g.isBlocked(r.Actor.ID, d.FollowingID):
-		return void(schema.Blocked), nil
 	case d.Action == schema.ActionFollow && following:
 		return void(schema.AlreadyFollowing), nil
 	case d.Action == schema.ActionUnfollow && !following:
@@ -184,8 +173,8 @@ func (g *graph) count(follower, followed string, by int) {
 }
 
 func (g *graph) friendRequest(r *record, d *schema.TargetAction) (verdict, error) {
-	if code := refuse(r, d.TargetID); code != "" {
-		return void(code), nil
+	if !schema.ValidUserID(d.TargetID) {
+		return void(schema.InvalidField), nil
 	}
 	requester, target := parties(r, d)
 	key := couple(requester, target)
@@ -195,8 +184,6 @@ func (g *graph) friendRequest(r *record, d *schema.TargetAction) (verdict, error
 	switch d.Action {
 	case schema.ActionSend:
 		switch {
-		case g.isBlocked(requester, target):
-			return void(schema.Blocked), nil
 		case friends:
 			return void(schema.AlreadyFriends), nil
 		case row != nil:
@@ -235,8 +222,8 @@ func parties(r *record, d *schema.TargetAction) (requester, target string) {
 }
 
 func (g *graph) block(r *record, d *schema.TargetAction) (verdict, error) {
-	if code := refuse(r, d.TargetID); code != "" {
-		return void(code), nil
+	if !schema.ValidUserID(d.TargetID) {
+		return void(schema.InvalidField), nil
 	}
 	key := pair(r.Actor.ID, d.TargetID)
 	switch blocked := g.blocks.has(key); {
@@ -246,8 +233,12 @@ func (g *graph) block(r *record, d *schema.TargetAction) (verdict, error) {
 		return void(schema.NotBlocked), nil
 	case d.Action == schema.ActionUnblock:
 		g.blocks.remove(key)
+		if !g.blocks.has(pair(d.TargetID, r.Actor.ID)) {
+			g.rejoin(r.Actor.ID, d.TargetID)
+		}
 	case d.Action == schema.ActionBlock:
 		g.blocks.put(key, present)
+		g.separate(r.Actor.ID, d.TargetID, r.Seq)
 		g.unlink(r.Actor.ID, d.TargetID)
 		g.unlink(d.TargetID, r.Actor.ID)
 		g.friends.remove(couple(r.Actor.ID, d.TargetID))
@@ -257,6 +248,31 @@ func (g *graph) block(r *record, d *schema.TargetAction) (verdict, error) {
 	g.meet(r.Actor)
 	g.mention(d.TargetID)
 	return g.blocked(r, d, 0), nil
+}
+
+// separate keeps two users apart, if nothing does already.
+func (g *graph) separate(a, b string, seq uint64) {
+	if g.isBlocked(a, b) {
+		return
+	}
+	for _, two := range [][2]string{{a, b}, {b, a}} {
+		g.apart.put(pair(two[0], two[1]), seqKey(seq))
+		g.countApart(two[0], 1)
+	}
+}
+
+// rejoin lets two users meet again whom a block kept apart.
+func (g *graph) rejoin(a, b string) {
+	for _, two := range [][2]string{{a, b}, {b, a}} {
+		g.apart.remove(pair(two[0], two[1]))
+		g.countApart(two[0], -1)
+	}
+}
+
+func (g *graph) countApart(id string, by int) {
+	u, _ := g.user(id)
+	u.apart += uint64(by)
+	g.setUser(id, u)
 }
 
 // blocked does not tell the other side.

@@ -35,8 +35,9 @@ const (
 	asActor = 1 << iota
 	asEntity
 	asRoom
-	asAudience // its followers or participants were told, each in their own room
-	reasonBits = iota
+	asAudience  // its followers or participants were told, each in their own room
+	asRecipient // got a notification of it, and may have been told nothing else
+	reasonBits  = iota
 )
 
 // mention is one entry of a chunk.
@@ -155,6 +156,9 @@ func (h *history) observe(r *record, v *verdict) error {
 		}
 		if v.followersOf != "" {
 			list(schema.UserRoom(v.followersOf), asAudience)
+		}
+		for _, user := range v.recipients {
+			list(schema.UserRoom(user), asRecipient)
 		}
 		if v.participantsOf != "" {
 			list(schema.ConversationRoom(v.participantsOf), asAudience)

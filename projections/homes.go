@@ -12,14 +12,16 @@ import (
 // versions names every projector with the version of what it writes. Raise it
 // when that changes: the read models are then made anew from the log.
 var versions = map[string]int{
-	schema.HomeGraph: 1,
-	schema.HomeFeeds: 1,
-	schema.HomeLikes: 1,
+	schema.HomeGraph: 2,
+	schema.HomeFeeds: 2,
+	schema.HomeLikes: 2,
 
-	schema.HomeConversations: 1,
+	schema.HomeConversations: 3,
+	schema.HomeModeration:    2,
+	schema.HomeNotifications: 4,
 
 	"presence": 1,
-	"history":  2,
+	"history":  3,
 	"keys":     1,
 }
 
@@ -45,6 +47,18 @@ var homes = map[string]*home{
 	"message:delete":      on(schema.HomeConversations, theConversations, (*conversations).unsend, (*conversations).messageDeleted),
 	"message:delivered":   on(schema.HomeConversations, theConversations, (*conversations).delivered, (*conversations).messageDelivered),
 	"message:read":        on(schema.HomeConversations, theConversations, (*conversations).read, (*conversations).messageRead),
+
+	"notification:read":     on(schema.HomeNotifications, theNotifications, (*notifications).markRead, (*notifications).wasRead),
+	"notification:read-all": on(schema.HomeNotifications, theNotifications, (*notifications).markAllRead, (*notifications).wereRead),
+	"notification:delete":   on(schema.HomeNotifications, theNotifications, (*notifications).remove, (*notifications).wasRemoved),
+
+	"admin:report":         on(schema.HomeModeration, theModeration, (*moderation).report, (*moderation).reported),
+	"admin:resolve-report": on(schema.HomeModeration, theModeration, (*moderation).resolve, (*moderation).resolved),
+	"admin:remove":         on(schema.HomeModeration, theModeration, (*moderation).remove, (*moderation).contentRemoved),
+	"admin:restore":        on(schema.HomeModeration, theModeration, (*moderation).restore, (*moderation).contentRestored),
+	"admin:suspend":        on(schema.HomeModeration, theModeration, (*moderation).suspend, (*moderation).userSuspended),
+	"admin:reinstate":      on(schema.HomeModeration, theModeration, (*moderation).reinstate, (*moderation).userReinstated),
+	"admin:announce":       on(schema.HomeModeration, theModeration, (*moderation).announce, (*moderation).announced),
 }
 
 func theFeeds(s *state) *feeds { return &s.feeds }
@@ -52,6 +66,8 @@ func theLikes(s *state) *likes { return &s.likes }
 func theGraph(s *state) *graph { return &s.graph }
 
 func theConversations(s *state) *conversations { return &s.conversations }
+func theNotifications(s *state) *notifications { return &s.notifications }
+func theModeration(s *state) *moderation       { return &s.moderation }
 
 // home is where a fact is decided.
 type home struct {
@@ -75,9 +91,11 @@ func on[M, P any](projector string, model func(*state) *M,
 			return d, json.Unmarshal(data, d)
 		},
 		decide: func(s *state, r *record) (verdict, error) {
+			r.subject = s.subjectOf(r)
 			return decide(model(s), r, r.data.(*P))
 		},
 		tell: func(s *state, r *record, count uint64) verdict {
+			r.subject = s.subjectOf(r)
 			return tell(model(s), r, r.data.(*P), count)
 		},
 	}
@@ -86,9 +104,12 @@ func on[M, P any](projector string, model func(*state) *M,
 // record is a record of the log as projectors see it.
 type record struct {
 	eventlog.Record
-	home *home
-	data any   // *schema.PostCreate, …
-	err  error // why no projector can apply it; home and data are then nil
+	event *schema.Event
+	home  *home
+	data  any   // *schema.PostCreate, …
+	err   error // why no projector can apply it; home and data are then nil
+
+	subject *subject // what a report or a removal is about, as the home decides or tells; nil otherwise
 }
 
 // verdict is what a home projector decides, and what the others are given.
@@ -101,9 +122,22 @@ type verdict struct {
 	payload        any             // what they are told, and the sender's ack
 	own            any             // what the actor's own sockets and the ack are told instead; nil: the same
 	named          []*schema.Actor // in the payload: users of whom the home knows the id alone
-	except         []string        // users who are not told, in whichever room
+	except         []string        // users who are not told, in whichever room but admin
+	apart          string          // a user: those whom a block keeps apart from them are not told either
 	evicted        []string        // users who leave the first room
 	closed         bool            // everyone leaves the first room
+	suspended      string          // whose sockets close
+
+	// What the projectors that are not home are told besides. Only decide sets it.
+	owner     string   // whose the post is that was liked or commented on
+	answered  string   // whose the comment is that a comment answers
+	listeners []string // the participants whom a message may notify, or for whom a conversation is deleted
+	number    uint64   // of the message, in its conversation
+	group     bool     // the conversation is a group
+
+	// What the notifications made of it.
+	notes      []Note   // who is told of their notifications; left out unless live
+	recipients []string // who got one and may be told of nothing else
 }
 
 func void(code schema.Code) verdict { return verdict{Outcome: Outcome{Code: code}} }
@@ -122,50 +156,56 @@ func counted(count uint64, payload any, rooms ...string) verdict {
 	return v
 }
 
+// butApartFrom leaves out of who is told those whom a block keeps apart from a user.
+func (v verdict) butApartFrom(user string) verdict {
+	v.apart = user
+	return v
+}
+
 // decode prepares a record for the projectors. It needs no transaction, so that
 // it can be done ahead of them.
 func decode(r eventlog.Record) record {
 	rec := record{Record: r}
-	h, data, err := decodeFact(&r)
+	event, h, data, err := decodeFact(&r)
 	if err != nil {
 		rec.err = err
 		return rec
 	}
-	rec.home, rec.data = h, data
+	rec.event, rec.home, rec.data = event, h, data
 	if rec.Actor.Username == "" {
 		rec.Actor.Username = rec.Actor.ID
 	}
 	return rec
 }
 
-func decodeFact(r *eventlog.Record) (*home, any, error) {
+func decodeFact(r *eventlog.Record) (*schema.Event, *home, any, error) {
 	if r.Err != nil {
-		return nil, nil, r.Err
+		return nil, nil, nil, r.Err
 	}
 	event, known := schema.Lookup(r.Event)
 	h := homes[r.Event]
 	switch {
 	case !known || h == nil:
-		return nil, nil, fmt.Errorf("no projector of this release is home to %q", r.Event)
+		return nil, nil, nil, fmt.Errorf("no projector of this release is home to %q", r.Event)
 	case r.Version > event.Version:
-		return nil, nil, fmt.Errorf("%s is of version %d, newer than this release's %d", r.Event, r.Version, event.Version)
+		return nil, nil, nil, fmt.Errorf("%s is of version %d, newer than this release's %d", r.Event, r.Version, event.Version)
 	case !schema.ValidUserID(r.Actor.ID):
-		return nil, nil, fmt.Errorf("the actor's id %q is not valid", r.Actor.ID)
+		return nil, nil, nil, fmt.Errorf("the actor's id %q is not valid", r.Actor.ID)
 	case !schema.ValidID(r.ID):
-		return nil, nil, fmt.Errorf("the record's id %q is not a ULID", r.ID)
+		return nil, nil, nil, fmt.Errorf("the record's id %q is not a ULID", r.ID)
 	case utf8.RuneCountInString(r.Key) > schema.MaxKeyLength:
-		return nil, nil, fmt.Errorf("the idempotency key has %d bytes", len(r.Key))
+		return nil, nil, nil, fmt.Errorf("the idempotency key has %d bytes", len(r.Key))
 	}
 	data := r.Data
 	if r.Version != event.Version {
 		var err error
 		if data, err = event.Upcast(r.Version, data); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
 	d, err := h.decode(data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the data of %s: %w", r.Event, err)
+		return nil, nil, nil, fmt.Errorf("the data of %s: %w", r.Event, err)
 	}
-	return h, d, nil
+	return event, h, d, nil
 }

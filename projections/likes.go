@@ -14,12 +14,13 @@ type likes struct {
 
 // likeable is a row of posts, from the post's creation to its deletion.
 type likeable struct {
+	removed    bool   // by a moderator: it is not there, but keeps its likes
 	seq, count uint64 // place of the post
 	author     string
 }
 
 func (l likeable) encode() []byte {
-	b := make([]byte, 0, len(l.author)+12)
+	b := append(make([]byte, 0, len(l.author)+13), marker(l.removed))
 	b = binary.AppendUvarint(b, l.seq)
 	b = binary.AppendUvarint(b, l.count)
 	return append(b, l.author...)
@@ -27,17 +28,19 @@ func (l likeable) encode() []byte {
 
 func decodeLikeable(row []byte) likeable {
 	f := fields{row}
-	return likeable{f.uint(), f.uint(), string(f.rest)}
+	return likeable{f.uint() == 1, f.uint(), f.uint(), string(f.rest)}
 }
 
 func likeKey(post uint64, user string) []byte { return append(seqKey(post), user...) }
 
+// post returns a post that is there.
 func (l *likes) post(id string) (p likeable, ok bool) {
 	row := l.posts.get([]byte(id))
 	if row == nil {
 		return likeable{}, false
 	}
-	return decodeLikeable(row), true
+	p = decodeLikeable(row)
+	return p, !p.removed
 }
 
 func (l *likes) observe(r *record, v *verdict) error {
@@ -49,6 +52,12 @@ func (l *likes) observe(r *record, v *verdict) error {
 		l.posts.put([]byte(r.ID), likeable{seq: r.Seq, author: r.Actor.ID}.encode())
 	case "post:delete":
 		l.posts.remove([]byte(r.data.(*schema.PostRef).PostID))
+	case "admin:remove", "admin:restore":
+		if t, now, _ := moderatedContent(r, v); t.Type == schema.TargetPost {
+			p, _ := l.post(t.ID)
+			p.removed = now == removed
+			l.posts.put([]byte(t.ID), p.encode())
+		}
 	}
 	return nil
 }
@@ -74,7 +83,9 @@ func (l *likes) like(r *record, d *schema.PostAction) (verdict, error) {
 		return void(schema.InvalidField), nil
 	}
 	l.posts.put([]byte(d.PostID), p.encode())
-	return l.liked(r, d, p.count), nil
+	v := l.liked(r, d, p.count)
+	v.owner = p.author
+	return v, nil
 }
 
 func (l *likes) liked(r *record, d *schema.PostAction, count uint64) verdict {
@@ -84,5 +95,5 @@ func (l *likes) liked(r *record, d *schema.PostAction, count uint64) verdict {
 	}
 	return counted(count, schema.PostLiked{
 		PostID: d.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, Action: d.Action, LikesCount: int(count),
-	}, schema.PostRoom(d.PostID), schema.UserRoom(p.author))
+	}, schema.PostRoom(d.PostID), schema.UserRoom(p.author)).butApartFrom(r.Actor.ID)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -78,24 +79,40 @@ func entityOf(event, id string, data any) string {
 		return "conversation:" + d.ConversationID
 	case schema.MessageEdit:
 		return "message:" + d.MessageID
+	case schema.AdminReport:
+		return "report:" + id
+	case schema.AdminResolveReport:
+		return "report:" + d.ReportID
+	case schema.AdminContent:
+		return d.Target.Type + ":" + d.Target.ID
+	case schema.AdminSuspend:
+		return "user:" + d.UserID
+	case schema.AdminReinstate:
+		return "user:" + d.UserID
+	case schema.NotificationRef:
+		return "notification:" + d.NotificationID
+	case schema.AdminAnnounce, schema.NotificationReadAll:
+		return ""
 	}
 	panic("no entity for " + event)
 }
 
 // world is a log with its read models, in a folder of its own.
 type world struct {
-	t         testing.TB
-	dir       string
-	log       *eventlog.Log
-	models    *Models
-	fault     func(string, *eventlog.Record) error
-	maxBatch  int
-	stop      context.CancelFunc
-	done      chan error
-	mu        sync.Mutex
-	more      *sync.Cond // on mu: more was delivered
-	delivered []Applied  // under mu
-	n         int        // records made
+	t          testing.TB
+	dir        string
+	log        *eventlog.Log
+	models     *Models
+	fault      func(string, *eventlog.Record) error
+	logger     *slog.Logger
+	maxBatch   int
+	background bool
+	stop       context.CancelFunc
+	done       chan error
+	mu         sync.Mutex
+	more       *sync.Cond // on mu: more was delivered
+	delivered  []Applied  // under mu
+	n          int        // records made
 }
 
 func newWorld(t testing.TB) *world {
@@ -126,7 +143,7 @@ func (w *world) openLog() {
 // open opens the read models without running them.
 func (w *world) open() {
 	w.t.Helper()
-	m, err := Open(w.t.Context(), Config{Path: w.path(), Log: w.log, MaxBatch: w.maxBatch, Deliver: func(batch []Applied) {
+	m, err := Open(w.t.Context(), Config{Path: w.path(), Log: w.log, MaxBatch: w.maxBatch, Background: w.background, Logger: w.logger, Deliver: func(batch []Applied) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.delivered = append(w.delivered, batch...)

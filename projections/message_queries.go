@@ -16,7 +16,7 @@ func (v *View) Messages(viewer string, q schema.MessageList) (schema.Items[schem
 	if !ok {
 		return page, schema.NewError(schema.ConversationNotFound, "")
 	}
-	l := messageList{View: v, id: q.ConversationID, head: h, floor: m.floor, receipts: v.receipts(q.ConversationID, h)}
+	l := messageList{View: v, id: q.ConversationID, head: h, floor: m.floor, receipts: v.receipts(viewer, q.ConversationID, h)}
 	cursor, err := l.cursor(m, q)
 	if err != nil {
 		return page, err
@@ -114,13 +114,17 @@ type receipt struct {
 	membership
 }
 
-// receipts returns how far everyone has got; nil where there are too many of them.
-func (v *View) receipts(id string, h conversation) (all []receipt) {
+// receipts returns how far everyone has got, as far as the viewer is told; nil where
+// there are too many of them.
+func (v *View) receipts(viewer, id string, h conversation) (all []receipt) {
 	if h.size > maxReceipts {
 		return nil
 	}
 	c := &v.state.conversations
 	for _, p := range c.roster(id) {
+		if !h.group && v.Blocked(viewer, p.user) {
+			continue
+		}
 		m, _ := c.membership(p.user, id)
 		all = append(all, receipt{p.user, m})
 	}

@@ -4,11 +4,12 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"roomlog/schema"
 )
 
-// message is a row of messages, until it is deleted.
+// message is a row of messages, until it is deleted, or of withheld while it is removed.
 type message struct {
 	sender, id      string
 	kind            string
@@ -49,13 +50,13 @@ func messageKey(conversation, number uint64) []byte {
 // position is a row of places. It stays when the message is deleted: its id still
 // works as a cursor and for a marker.
 type position struct {
-	deleted              bool
+	fate                 fate
 	conversation, number uint64 // the conversation's place, and the message's number in it
 	sender               string
 }
 
 func (p position) encode() []byte {
-	b := append(make([]byte, 0, len(p.sender)+16), marker(p.deleted))
+	b := append(make([]byte, 0, len(p.sender)+16), byte(p.fate))
 	b = binary.AppendUvarint(b, p.conversation)
 	b = binary.AppendUvarint(b, p.number)
 	return append(b, p.sender...)
@@ -63,7 +64,7 @@ func (p position) encode() []byte {
 
 func decodePosition(row []byte) position {
 	f := fields{row}
-	return position{f.uint() == 1, f.uint(), f.uint(), string(f.rest)}
+	return position{fate(f.uint()), f.uint(), f.uint(), string(f.rest)}
 }
 
 // find returns where a message of a conversation is, or was if it is deleted.
@@ -84,11 +85,8 @@ func (c *conversations) sees(h conversation, m membership, messageID string) (p 
 
 func (c *conversations) send(r *record, d *schema.MessageSend) (verdict, error) {
 	h, m, ok := c.enter(r.Actor.ID, d.ConversationID)
-	switch {
-	case !ok:
+	if !ok {
 		return void(schema.ConversationNotFound), nil
-	case c.silenced(r.Actor.ID, d.ConversationID, h):
-		return void(schema.Blocked), nil
 	}
 	switch d.MessageType {
 	case schema.MessageText, schema.MessageImage, schema.MessageVideo, schema.MessageFile:
@@ -96,7 +94,7 @@ func (c *conversations) send(r *record, d *schema.MessageSend) (verdict, error) 
 		return void(schema.InvalidField), nil
 	}
 	if d.ReplyTo != "" {
-		if p, ok := c.sees(h, m, d.ReplyTo); !ok || p.deleted {
+		if p, ok := c.sees(h, m, d.ReplyTo); !ok || p.fate != there {
 			return void(schema.MessageNotFound), nil
 		}
 	}
@@ -117,7 +115,12 @@ func (c *conversations) send(r *record, d *schema.MessageSend) (verdict, error) 
 	c.places.put([]byte(r.ID), position{conversation: h.seq, number: h.total, sender: r.Actor.ID}.encode())
 	c.setMembership(r.Actor.ID, d.ConversationID, m)
 	c.setConversation(d.ConversationID, h)
-	return c.messageSent(r, d, 0), nil
+	v := c.messageSent(r, d, 0)
+	v.number, v.group = h.total, h.group
+	if h.size <= maxReceipts || strings.Contains(d.Content, "@") {
+		v.listeners = c.participants(d.ConversationID)
+	}
+	return v, nil
 }
 
 func (c *conversations) messageSent(r *record, d *schema.MessageSend, _ uint64) verdict {
@@ -136,7 +139,7 @@ func (c *conversations) gone(id, messageID string) schema.Code {
 	if !ok {
 		return schema.ConversationNotFound
 	}
-	if p, ok := c.find(h, messageID); !ok || p.deleted {
+	if p, ok := c.find(h, messageID); !ok || p.fate != there {
 		return schema.MessageNotFound
 	}
 	return ""
@@ -150,31 +153,23 @@ func (c *conversations) toAll(id string, payload any) verdict {
 	return v
 }
 
-// written returns a message that is there to the one who wrote it and is still a
-// participant.
+// written returns a message that is there, to a participant who sees it.
 func (c *conversations) written(r *record, id, messageID string) (conversation, position, schema.Code) {
 	h, m, ok := c.enter(r.Actor.ID, id)
 	if !ok {
 		return h, position{}, schema.ConversationNotFound
 	}
 	p, ok := c.sees(h, m, messageID)
-	switch {
-	case !ok || p.deleted:
+	if !ok || p.fate != there {
 		return h, p, schema.MessageNotFound
-	case p.sender != r.Actor.ID:
-		return h, p, schema.NotPermitted
 	}
 	return h, p, ""
 }
 
-// edit is refused where sending is: it says something new.
 func (c *conversations) edit(r *record, d *schema.MessageEdit) (verdict, error) {
-	h, p, code := c.written(r, d.ConversationID, d.MessageID)
-	switch {
-	case code != "":
+	_, p, code := c.written(r, d.ConversationID, d.MessageID)
+	if code != "" {
 		return void(code), nil
-	case c.silenced(r.Actor.ID, d.ConversationID, h):
-		return void(schema.Blocked), nil
 	}
 	key := messageKey(p.conversation, p.number)
 	said := decodeMessage(c.messages.get(key))
@@ -194,27 +189,34 @@ func (c *conversations) messageEdited(r *record, d *schema.MessageEdit, _ uint64
 	return v
 }
 
-// unsend takes a message away. Whoever has not read as far has one less to read,
-// and the sender one less of their own.
+// unsend takes a message away.
 func (c *conversations) unsend(r *record, d *schema.MessageRef) (verdict, error) {
 	_, p, code := c.written(r, d.ConversationID, d.MessageID)
 	if code != "" {
 		return void(code), nil
 	}
 	c.messages.remove(messageKey(p.conversation, p.number))
-	p.deleted = true
+	p.fate = deleted
 	c.places.put([]byte(d.MessageID), p.encode())
-	for _, member := range c.roster(d.ConversationID) {
-		m, ok := c.membership(member.user, d.ConversationID)
+	c.missing(d.ConversationID, p, 1)
+	v := c.messageDeleted(r, d, 0)
+	v.number = p.number
+	return v, nil
+}
+
+// missing counts a message that went (1), or came back (-1): whoever has not read
+// as far has one less to read, or one more, and so has the sender of their own.
+func (c *conversations) missing(id string, p position, by int) {
+	for _, member := range c.roster(id) {
+		m, ok := c.membership(member.user, id)
 		if !ok || p.number <= m.read {
 			continue
 		}
-		if m.gone++; member.user == p.sender {
-			m.own--
+		if m.gone += uint64(by); member.user == p.sender {
+			m.own -= uint64(by)
 		}
-		c.setMembership(member.user, d.ConversationID, m)
+		c.setMembership(member.user, id, m)
 	}
-	return c.messageDeleted(r, d, 0), nil
 }
 
 func (c *conversations) messageDeleted(r *record, d *schema.MessageRef, _ uint64) verdict {

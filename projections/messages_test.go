@@ -62,6 +62,11 @@ func TestPagesOfMessages(t *testing.T) {
 			t.Errorf("%+v: %q and next %s, want next %s", q, said, next, m[q.next])
 		}
 	}
+	p.deletes("alice", c, m["9"])
+	around := schema.MessageList{ConversationID: c, Page: schema.Page{Limit: 1}, Around: m["9"]}
+	if said, next := p.page("bob", around); said != "" || next != m["9"] {
+		t.Errorf("around the deleted last one: %q and next %s, want next %s", said, next, m["9"])
+	}
 }
 
 // A cursor is one message that the viewer sees, or saw before it was deleted.
@@ -73,17 +78,22 @@ func TestCursorsOfMessages(t *testing.T) {
 	late := p.says("alice", c, "late")
 	for name, q := range map[string]schema.MessageList{
 		"before one's time":     {Page: schema.Page{Before: early}},
-		"after one's own start": {After: early},
+		"after what is unseen":  {After: early},
 		"around what is unseen": {Around: early},
-		"elsewhere":             {Around: elsewhere},
-		"nowhere":               {After: id(999)},
-		"two at once":           {Page: schema.Page{Before: late}, After: late},
-		"three at once":         {Page: schema.Page{Before: late}, After: late, Around: late},
+		"around one elsewhere":  {Around: elsewhere},
+		"after one nowhere":     {After: id(999)},
+		"before and after":      {Page: schema.Page{Before: late}, After: late},
+		"around and both":       {Page: schema.Page{Before: late}, After: late, Around: late},
 	} {
 		q.ConversationID = c
 		viewOf(t, p.w, func(v *View) {
-			if page, err := v.Messages("carol", q); codeOf(err) != schema.InvalidField || page.Items == nil || len(page.Items) > 0 {
+			page, err := v.Messages("carol", q)
+			if codeOf(err) != schema.InvalidField || page.Items == nil || len(page.Items) > 0 {
 				t.Errorf("%s: %+v, %v", name, page, err)
+			}
+			field, _, _ := strings.Cut(name, " ")
+			if !strings.Contains(err.Error(), field) {
+				t.Errorf("%s: %v does not name the field", name, err)
 			}
 		})
 	}

@@ -14,11 +14,13 @@ type metrics struct {
 	parked     *prometheus.CounterVec
 	batchSize  prometheus.Histogram
 	batchTime  prometheus.Histogram
+	rebuild    []prometheus.Collector
 }
 
-func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, rebuilding func() (Progress, bool)) (*metrics, error) {
 	m := &metrics{
 		registerer: reg,
+		rebuild:    rebuildGauges(rebuilding),
 		applied: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "roomlog_projections_applied_seq", Help: "Place of the last record in the read models."}),
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -45,7 +47,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.applied, m.records, m.parked, m.batchSize, m.batchTime}
+	return append(m.rebuild, m.applied, m.records, m.parked, m.batchSize, m.batchTime)
 }
 
 func (m *metrics) unregister() {

@@ -1,7 +1,6 @@
 package projections
 
 import (
-	"iter"
 	"slices"
 
 	"roomlog/eventlog"
@@ -12,12 +11,20 @@ import (
 // rooms, those whom they follow, and their conversations.
 const maxListeners = 20_000
 
+// Missed is what a user was not told.
+type Missed struct {
+	Seqs []uint64 // places in the log, in order
+	// Notified are those of Seqs of which the user was told a notification alone.
+	Notified map[uint64]bool
+}
+
 // Missed returns the places after one, up to another (at most v.Seq), of the
 // records that a socket of the user was told of, or would have been had it been
 // there: in the rooms named, as a follower, and as a participant. It goes by what
 // the user may hear now: the rooms must be those that they may enter. ok is false
 // when there are more than limit, or more lists to read than is allowed.
-func (v *View) Missed(user string, rooms []string, after, upTo uint64, limit int) (seqs []uint64, ok bool) {
+func (v *View) Missed(user string, rooms []string, after, upTo uint64, limit int) (m Missed, ok bool) {
+	var seqs []uint64
 	lists := 0
 	add := func(name string, reason, from uint64) bool {
 		if lists++; lists > maxListeners {
@@ -46,38 +53,41 @@ func (v *View) Missed(user string, rooms []string, after, upTo uint64, limit int
 			since = max(from, m.since)
 		}
 		if !add(room, asRoom, since) {
-			return nil, false
+			return Missed{}, false
 		}
 	}
-	for followed, since := range v.following(user) {
+	for followed, since := range v.withPlaces(&v.state.graph.following, user) {
 		if !add(schema.UserRoom(followed), asAudience, max(from, since+1)) {
-			return nil, false
+			return Missed{}, false
 		}
 	}
 	for id, m := range v.state.conversations.of(user) {
 		if !add(schema.ConversationRoom(id), asAudience, max(from, m.since)) {
-			return nil, false
+			return Missed{}, false
 		}
 	}
 	seqs = unique(seqs)
-	return seqs, len(seqs) <= limit
+	told := seqs
+	for seq := range v.state.history.seqs(schema.UserRoom(user), asRecipient, from) {
+		if seq > upTo || len(seqs) > limit {
+			break
+		}
+		if _, found := slices.BinarySearch(told, seq); !found {
+			if m.Notified == nil {
+				m.Notified = make(map[uint64]bool)
+			}
+			m.Notified[seq] = true
+			seqs = append(seqs[:len(seqs):len(seqs)], seq)
+		}
+	}
+	slices.Sort(seqs)
+	m.Seqs = seqs
+	return m, len(seqs) <= limit
 }
 
 func unique(seqs []uint64) []uint64 {
 	slices.Sort(seqs)
 	return slices.Compact(seqs)
-}
-
-// following yields whom a user follows, with the place of the follow.
-func (v *View) following(user string) iter.Seq2[string, uint64] {
-	return func(yield func(string, uint64) bool) {
-		prefix := owned(user)
-		for key, row := range v.state.graph.following.scan(prefix, prefix) {
-			if !yield(string(key[len(prefix):]), seqOf(row)) {
-				return
-			}
-		}
-	}
 }
 
 // Retell returns what the rooms of a record were told when it was applied, as far

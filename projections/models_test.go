@@ -269,7 +269,7 @@ func TestMetrics(t *testing.T) {
 		return nil
 	}
 	w.models = m
-	if _, err := newMetrics(reg); err == nil {
+	if _, err := newMetrics(reg, nil); err == nil {
 		t.Error("metrics of the same names were registered twice")
 	}
 	w.follow()

@@ -52,7 +52,7 @@ func (o *oracle) follow(me, other, action string, blocked bool) schema.Code {
 	e := edge{me, other}
 	following := slices.Contains(o.follows, e)
 	switch {
-	case action == "follow" && blocked:
+	case action != "unfollow" && blocked:
 		return schema.Blocked
 	case action == "follow" && following:
 		return schema.AlreadyFollowing
@@ -72,10 +72,11 @@ func (o *oracle) follow(me, other, action string, blocked bool) schema.Code {
 
 func (o *oracle) friendRequest(requester, target, action string, blocked bool) schema.Code {
 	e, friends := edge{requester, target}, edge{min(requester, target), max(requester, target)}
+	if blocked && action != "decline" && action != "cancel" {
+		return schema.Blocked
+	}
 	if action == "send" {
 		switch {
-		case blocked:
-			return schema.Blocked
 		case slices.Contains(o.friends, friends):
 			return schema.AlreadyFriends
 		case slices.Contains(o.requests, e) || slices.Contains(o.requests, edge{target, requester}):

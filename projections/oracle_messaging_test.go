@@ -116,18 +116,17 @@ func (o *oracle) decideTalk(r eventlog.Record) (schema.Code, any, telling) {
 func (o *oracle) createTalk(r eventlog.Record, d schema.ConversationCreate) (code schema.Code, payload any, told telling) {
 	me := r.Actor.ID
 	users := append([]string{me}, d.Participants...)
-	for i, user := range users {
-		switch {
-		case i > 0 && (user == "" || slices.Contains(users[1:i], user)):
-			return schema.InvalidField, nil, told
-		}
+	if slices.Contains(d.Participants, me) {
+		return schema.Oneself, nil, told
 	}
 	for _, user := range d.Participants {
-		switch {
-		case user == me:
-			return schema.Oneself, nil, told
-		case o.blocked(me, user):
+		if o.blocked(me, user) {
 			return schema.Blocked, nil, told
+		}
+	}
+	for i, user := range users {
+		if i > 0 && (user == "" || slices.Contains(users[1:i], user)) {
+			return schema.InvalidField, nil, told
 		}
 	}
 	for _, t := range o.talks {
@@ -180,6 +179,11 @@ func (o *oracle) updateTalk(r eventlog.Record, t *oracleTalk, u schema.Conversat
 	if t.direct() {
 		return schema.NotPermitted, nil, none
 	}
+	for _, user := range u.AddParticipants {
+		if o.blocked(r.Actor.ID, user) {
+			return schema.Blocked, nil, none
+		}
+	}
 	both := slices.Concat(u.AddParticipants, u.RemoveParticipants)
 	for i, user := range both {
 		if user == "" || slices.Contains(both[:i], user) {
@@ -200,11 +204,6 @@ func (o *oracle) updateTalk(r eventlog.Record, t *oracleTalk, u schema.Conversat
 	for _, user := range u.AddParticipants {
 		if t.member(user) != nil {
 			return schema.AlreadyParticipant, nil, none
-		}
-	}
-	for _, user := range u.AddParticipants {
-		if o.blocked(r.Actor.ID, user) {
-			return schema.Blocked, nil, none
 		}
 	}
 	told := telling{rooms: []string{t.room()}, evicted: u.RemoveParticipants}

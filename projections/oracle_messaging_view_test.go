@@ -17,7 +17,7 @@ func (o *oracle) visible(t *oracleTalk, m *oracleMember) (shown []schema.Message
 		s := message.shown
 		s.Sender = o.actor(s.Sender.ID)
 		for _, other := range t.members {
-			if other.user == s.Sender.ID || i < other.from {
+			if other.user == s.Sender.ID || i < other.from || t.direct() && o.blocked(m.user, other.user) {
 				continue
 			}
 			if i < other.delivered {

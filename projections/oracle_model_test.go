@@ -188,6 +188,10 @@ func (o *oracle) decide(r eventlog.Record) (schema.Code, any, []string) {
 
 func (o *oracle) decidePost(r eventlog.Record, p *oraclePost) (schema.Code, any) {
 	id, me, own := p.post.ID, r.Actor.ID, r.Actor.ID == p.post.Author.ID
+	reacts := r.Event == "post:comment" || r.Event == "post:share" || r.Event == "post:like" && read[schema.PostAction](r).Action != "unlike"
+	if reacts && o.blocked(me, p.post.Author.ID) {
+		return schema.Blocked, nil
+	}
 	switch r.Event {
 	case "post:update":
 		if !own {
@@ -229,8 +233,10 @@ func (o *oracle) decidePost(r eventlog.Record, p *oraclePost) (schema.Code, any)
 		return "", schema.PostShared{PostID: id, UserID: me, Username: r.Actor.Username, SharesCount: p.shares}
 	case "post:comment":
 		d := read[schema.PostComment](r)
-		if d.ParentID != "" && p.comment(d.ParentID) == nil {
+		if answered := p.comment(d.ParentID); d.ParentID != "" && answered == nil {
 			return schema.CommentNotFound, nil
+		} else if answered != nil && o.blocked(me, answered.comment.Author.ID) {
+			return schema.Blocked, nil
 		}
 		c := schema.Comment{ID: r.ID, Author: r.Actor, Content: d.Content, ParentID: d.ParentID, CreatedAt: r.Time}
 		p.comments = append(p.comments, &oracleComment{comment: c})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -124,6 +125,14 @@ func checkPushes(t rapid.TB, want *oracle, i int, got Outcome) {
 	r := want.records[i]
 	push := Push{Event: r.Event, Rooms: rooms, Users: told.users, Except: told.except, Data: got.Result, Evicted: told.evicted, Closed: told.closed}
 	switch r.Event {
+	case "post:like", "post:share", "post:comment", "comment:update":
+		push.Apart = r.Actor.ID
+	case "message:delivered", "message:read":
+		if want.talk(read[schema.MessageRef](r).ConversationID).direct() {
+			push.Apart = r.Actor.ID
+		}
+	}
+	switch r.Event {
 	case "post:create":
 		push.FollowersOf = r.Actor.ID
 	case "post:delete":
@@ -170,7 +179,7 @@ func comparePosts(t rapid.TB, v *View, want *oracle, viewer string) {
 		same(t, "post", got, want.shown(viewer, p))
 		var comments []schema.Comment
 		for _, c := range p.comments {
-			if !c.deleted {
+			if !c.deleted && !want.blocked(viewer, c.comment.Author.ID) {
 				shown := c.comment
 				shown.Author = want.actor(shown.Author.ID)
 				comments = append(comments, shown)
@@ -223,29 +232,32 @@ func compareUser(t rapid.TB, v *View, want *oracle, viewer, user string) {
 	same(t, "posts of "+user, pages(t, func(before string) (schema.Items[schema.FeedItem], error) {
 		return v.UserPosts(viewer, schema.UserPage{UserID: user, Page: schema.Page{Before: before, Limit: 3}})
 	}), want.timeline(viewer, []string{user}))
-	if viewer != user {
-		return
-	}
-	var followers, followed []schema.Actor
-	for _, id := range want.followersOf(user) {
-		followers = append(followers, want.actor(id))
-	}
-	for _, id := range want.followedBy(user) {
-		followed = append(followed, want.actor(id))
+	meets := func(ids []string) (shown []schema.Actor) {
+		for _, id := range ids {
+			if !blocked && !want.blocked(viewer, id) {
+				shown = append(shown, want.actor(id))
+			}
+		}
+		return shown
 	}
 	same(t, "followers", pages(t, func(before string) (schema.Items[schema.Actor], error) {
 		return v.Followers(viewer, schema.UserPage{UserID: user, Page: schema.Page{Before: before, Limit: 1}})
-	}), followers)
+	}), meets(want.followersOf(user)))
 	same(t, "followed", pages(t, func(before string) (schema.Items[schema.Actor], error) {
 		return v.Following(viewer, schema.UserPage{UserID: user, Page: schema.Page{Before: before, Limit: 1}})
-	}), followed)
+	}), meets(want.followedBy(user)))
 	var ids []string
 	for id := range v.FollowersOf(user) {
 		ids = append(ids, id)
 	}
 	slices.Reverse(ids)
 	same(t, "ids of followers", ids, want.followersOf(user))
-	same(t, "number of followers", v.FollowersCount(user), len(followers))
+	same(t, "number of followers", v.FollowersCount(user), len(ids))
+	apart := maps.Collect(v.ApartFrom(user))
+	same(t, "number kept apart from "+user, v.ApartCount(user), len(apart))
+	since, ok := v.Apart(viewer, user)
+	same(t, "kept apart", ok, blocked)
+	same(t, "since", since, apart[viewer])
 }
 
 func compareHistory(t rapid.TB, v *View, want *oracle) {

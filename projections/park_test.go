@@ -1,9 +1,14 @@
 package projections
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"roomlog/eventlog"
 	"roomlog/schema"
@@ -52,7 +57,7 @@ func failing(t *testing.T, projector string, fail func() error) {
 		}
 	}
 	slices.Sort(changed)
-	want := slices.DeleteFunc([]string{"feeds", "graph", "history", "keys", "presence"}, func(p string) bool {
+	want := slices.DeleteFunc([]string{"feeds", "graph", "history", "keys", "notifications", "presence"}, func(p string) bool {
 		return p == projector || home && p != "history" && p != "keys"
 	})
 	if !slices.Equal(changed, want) {
@@ -78,6 +83,49 @@ func failing(t *testing.T, projector string, fail func() error) {
 }
 
 const poison = `{"postId":"01JDQ000000000000000000001","content":"poison"}`
+
+// What a projector panics with may be what somebody wrote: neither the server's log
+// nor the ADMIN stream nor the list of parked records has it.
+func TestParkingTellsNothingOfWhatUsersWrote(t *testing.T) {
+	const content = "nEEdle"
+	for name, fail := range map[string]func(*eventlog.Record){
+		"a text":          func(r *eventlog.Record) { panic(string(r.Data)) },
+		"an error":        func(r *eventlog.Record) { panic(fmt.Errorf("bad record %s", r.Data)) },
+		"a value":         func(r *eventlog.Record) { panic(*r) },
+		"a runtime error": func(r *eventlog.Record) { _ = r.Data[len(r.Data)] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var logged bytes.Buffer
+			w := newWorld(t)
+			w.logger = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			w.fault = func(p string, r *eventlog.Record) error {
+				if p == schema.HomeFeeds {
+					fail(r)
+				}
+				return nil
+			}
+			w.run()
+			w.refused(schema.Parked, "alice", "post:create", schema.PostCreate{Content: content})
+			w.rebuild()
+			said := text(w.models.Parked())
+			w.close()
+			for deadline := time.Now().Add(patience); !strings.Contains(said, schema.AuditParked); {
+				if time.Now().After(deadline) {
+					t.Fatal("the ADMIN stream has nothing of the parked record")
+				}
+				for r, err := range w.log.ReadAdmin(t.Context(), 1) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					said += text(r.AdminEntry())
+				}
+			}
+			if said += logged.String(); strings.Contains(said, content) || !strings.Contains(said, "a record is parked") {
+				t.Errorf("said\n%s", said)
+			}
+		})
+	}
+}
 
 // Of the records around a parked one in the same batch none is lost.
 func TestParkingWithinABatch(t *testing.T) {

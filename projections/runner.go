@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,24 +27,42 @@ func (m *Models) Run(ctx context.Context) error {
 		return nil
 	}
 	defer func() { <-m.running }()
-	err := m.run(ctx)
+	going, end := context.WithCancelCause(ctx)
+	m.position.Lock()
+	m.endRun = end
+	failed := m.failed
+	m.position.Unlock()
+	if failed != nil {
+		return failed
+	}
+	var keeping sync.WaitGroup
+	keeping.Go(func() { m.keepOld(going) })
+	err := m.run(going)
+	cause := context.Cause(going)
+	end(nil)
+	keeping.Wait()
+	if errors.Is(cause, errDamaged) {
+		return cause // a reader met with it
+	}
 	if err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil
 	}
 	if errors.Is(err, errDamaged) {
-		// Readers keep the file they have open; the next start begins anew.
-		err = errors.Join(err, m.discardDamaged(err))
+		err = m.condemn(m.serving(), err)
 	}
 	m.fail(err)
 	return err
 }
 
 func (m *Models) run(ctx context.Context) error {
-	err := m.load(ctx, m.Applied()+1, m.backlog, func(records []record) error {
-		_, err := m.apply(records, false)
+	if m.pending() {
+		m.auditRebuild(schema.AuditRebuildStep{State: schema.RebuildStarted, Seq: m.Applied()})
+	}
+	err := m.load(ctx, m.Applied()+1, m.backlog, m.applyBehind)
+	if err = errors.Join(err, m.settle()); err != nil {
 		return err
-	})
-	if err != nil {
+	}
+	if err := m.install(); err != nil {
 		return err
 	}
 	m.advance(m.backlog) // also when the log has lost its last records: they will not come
@@ -84,36 +103,52 @@ func (m *Models) apply(records []record, live bool) ([]verdict, error) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
 	start := time.Now()
-	verdicts, parked, err := m.writer.apply(records, live)
+	verdicts, outcome, err := m.writer.apply(records, live)
 	if err != nil {
 		return nil, err
 	}
 	m.metrics.batchTime.Observe(time.Since(start).Seconds())
-	m.metrics.batchSize.Observe(float64(len(records)))
-	m.count(verdicts)
-	m.report(parked)
-	m.advance(m.writer.at.Seq)
+	m.written(&outcome)
 	return verdicts, nil
 }
 
-func (m *Models) count(verdicts []verdict) {
-	var applied, duplicate, voided, parked float64
-	for i := range verdicts {
-		switch verdicts[i].Code {
-		case "":
-			applied++
-		case schema.DuplicateKey:
-			duplicate++
-		case schema.Parked:
-			parked++
-		default:
-			voided++
+// applyBehind applies a batch that nobody waits for.
+func (m *Models) applyBehind(records []record) error {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	outcome, err := m.writer.applyBehind(records)
+	m.written(outcome)
+	return err
+}
+
+// settle waits until all that was applied is in the file.
+func (m *Models) settle() error {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	outcome, err := m.writer.settle()
+	m.written(outcome)
+	return err
+}
+
+// written tells of a batch that is in the file.
+func (m *Models) written(o *batchOutcome) {
+	if o == nil {
+		return
+	}
+	m.metrics.batchSize.Observe(float64(o.records))
+	m.metrics.records.WithLabelValues("applied").Add(float64(o.applied))
+	m.metrics.records.WithLabelValues("duplicate").Add(float64(o.duplicate))
+	m.metrics.records.WithLabelValues("void").Add(float64(o.void))
+	m.metrics.records.WithLabelValues("parked").Add(float64(o.parked))
+	m.report(o.park)
+	if m.pending() {
+		m.tracker.set("", m.writer.at.Seq, m.backlog)
+		m.reach(AtBuilding)
+		if m.writer.at.Seq >= m.backlog {
+			return // once the file is in place, see install
 		}
 	}
-	m.metrics.records.WithLabelValues("applied").Add(applied)
-	m.metrics.records.WithLabelValues("duplicate").Add(duplicate)
-	m.metrics.records.WithLabelValues("void").Add(voided)
-	m.metrics.records.WithLabelValues("parked").Add(parked)
+	m.advance(m.writer.at.Seq)
 }
 
 // report tells operators of parked records.
@@ -121,7 +156,7 @@ func (m *Models) report(parked []ParkedRecord) {
 	for _, p := range parked {
 		m.metrics.parked.WithLabelValues(p.Projector).Inc()
 		m.cfg.Logger.Error("a record is parked", "seq", p.Seq, "event", p.Event, "projector", p.Projector, "error", p.Error)
-		if err := m.cfg.Log.Audit("parked", p); err != nil {
+		if err := m.audit(schema.AuditParked, p); err != nil {
 			m.cfg.Logger.Warn("the admin stream was not told of a parked record", "seq", p.Seq, "error", err)
 		}
 	}

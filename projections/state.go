@@ -1,9 +1,10 @@
 package projections
 
 import (
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"runtime"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -21,6 +22,8 @@ type state struct {
 	history  history
 
 	conversations conversations
+	moderation    moderation
+	notifications notifications
 
 	bound  []*table // every projector's
 	batch  batch
@@ -41,12 +44,14 @@ type named struct {
 }
 
 // observers lists the projectors in the order they are told.
-func (s *state) observers() [7]named {
+func (s *state) observers() [9]named {
 	return [...]named{
 		{schema.HomeGraph, &s.graph},
 		{schema.HomeFeeds, &s.feeds},
 		{schema.HomeLikes, &s.likes},
 		{schema.HomeConversations, &s.conversations},
+		{schema.HomeModeration, &s.moderation},
+		{schema.HomeNotifications, &s.notifications},
 		{"presence", &s.presence},
 		{"history", &s.history},
 		{"keys", &s.keys},
@@ -68,6 +73,7 @@ func (s *state) tables() []*table {
 		{&s.graph.follows, "graph", "follows", scattered},
 		{&s.graph.followers, "graph", "followers", scattered},
 		{&s.graph.blocks, "graph", "blocks", scattered},
+		{&s.graph.apart, "graph", "apart", scattered},
 		{&s.graph.friends, "graph", "friends", scattered},
 		{&s.feeds.posts, "feeds", "posts", ascending},
 		{&s.feeds.bodies, "feeds", "bodies", ascending},
@@ -76,6 +82,7 @@ func (s *state) tables() []*table {
 		{&s.feeds.shares, "feeds", "shares", ascending},
 		{&s.feeds.sharers, "feeds", "sharers", scattered},
 		{&s.feeds.comments, "feeds", "comments", scattered},
+		{&s.feeds.withheld, "feeds", "withheld", scattered},
 		{&s.feeds.commentPlace, "feeds", "commentPlace", ascending},
 		{&s.likes.posts, "likes", "posts", ascending},
 		{&s.likes.likes, "likes", "likes", scattered},
@@ -83,9 +90,21 @@ func (s *state) tables() []*table {
 		{&s.conversations.rosters, "conversations", "rosters", ascending},
 		{&s.conversations.members, "conversations", "members", scattered},
 		{&s.conversations.messages, "conversations", "messages", scattered},
+		{&s.conversations.withheld, "conversations", "withheld", scattered},
 		{&s.conversations.places, "conversations", "places", ascending},
 		{&s.conversations.direct, "conversations", "direct", scattered},
-		{&s.conversations.blocks, "conversations", "blocks", scattered},
+		{&s.moderation.suspensions, "moderation", "suspensions", scattered},
+		{&s.moderation.reports, "moderation", "reports", ascending},
+		{&s.moderation.lists, "moderation", "lists", scattered},
+		{&s.moderation.waiting, "moderation", "waiting", scattered},
+		{&s.moderation.counts, "moderation", "counts", scattered},
+		{&s.notifications.items, "notifications", "items", scattered},
+		{&s.notifications.messages, "notifications", "messages", scattered},
+		{&s.notifications.awaited, "notifications", "awaited", scattered},
+		{&s.notifications.subjects, "notifications", "subjects", scattered},
+		{&s.notifications.users, "notifications", "users", scattered},
+		{&s.notifications.names, "notifications", "names", scattered},
+		{&s.notifications.blocks, "notifications", "blocks", scattered},
 		{&s.presence.lastSeen, "presence", "lastSeen", scattered},
 		{&s.history.names, "history", "names", scattered},
 		{&s.history.counts, "history", "counts", ascending},
@@ -113,10 +132,18 @@ func (s *state) decide(r *record, live bool) verdict {
 		return void(schema.Parked)
 	}
 	v, ok := s.guard("keys", r, s.keys.lookup)
-	if !ok || v.Code != "" {
+	switch {
+	case !ok:
+		return v
+	case s.moderation.isSuspended(r.Actor.ID, r.Time):
+		return void(schema.Suspended) // a retry of what was done before is refused, too
+	case v.Code != "":
 		return v
 	}
 	v, _ = s.guard(r.home.projector, r, func(r *record) (verdict, error) {
+		if code := s.permit(r.event, r.Actor.ID, r.data); code != "" {
+			return void(code), nil
+		}
 		v, err := r.home.decide(s, r)
 		if err == nil && (v.Code == "" || v.FirstSeq != 0) {
 			err = s.complete(r, &v, live)
@@ -149,7 +176,7 @@ func (s *state) complete(r *record, v *verdict, live bool) error {
 // push encodes what a verdict tells.
 func (s *state) push(r *record, v *verdict) (Push, error) {
 	s.name(v)
-	p := Push{Event: r.Event, Rooms: v.rooms, FollowersOf: v.followersOf, Except: v.except, Evicted: v.evicted, Closed: v.closed}
+	p := Push{Event: r.Event, Rooms: v.rooms, FollowersOf: v.followersOf, Except: v.except, Apart: v.apart, Evicted: v.evicted, Closed: v.closed, Suspended: v.suspended}
 	var err error
 	if p.Data, err = json.Marshal(v.payload); err != nil {
 		return p, fmt.Errorf("writing the answer: %w", err)
@@ -172,12 +199,16 @@ func (s *state) name(v *verdict) {
 
 // apply decides a record and tells every projector.
 func (s *state) apply(r *record, live bool) verdict {
+	s.notifications.live = live
 	v := s.decide(r, live)
 	for _, o := range s.observers() {
 		if r.home != nil && o.name == r.home.projector || r.err != nil && o.name == "keys" {
 			continue
 		}
 		s.guard(o.name, r, func(r *record) (verdict, error) { return verdict{}, o.observe(r, &v) })
+	}
+	if v.Code == "" {
+		v.Notes = v.notes
 	}
 	return v
 }
@@ -207,16 +238,20 @@ func (s *state) guard(projector string, r *record, run func(*record) (verdict, e
 
 // panicked tells a projector's failure from a damaged file, which ends the batch.
 func (s *state) panicked(p any) error {
-	if d, ok := p.(damage); ok {
-		s.broken = fmt.Errorf("%w: %s", errDamaged, string(d))
-	} else if s.batch.inDB {
-		s.broken = fmt.Errorf("%w: %v", errDamaged, p)
+	if why, ok := damageIn(p); ok || s.batch.inDB {
+		s.broken = fmt.Errorf("%w: %s", errDamaged, cmp.Or(why, wordsOf(p)))
 	}
-	return fmt.Errorf("panic: %v", p)
+	return fmt.Errorf("panic: %s", wordsOf(p))
 }
 
-// errDamaged means that the file cannot be what was written.
-var errDamaged = errors.New("the read models' file is damaged")
+// wordsOf says what a panic was without what users may have written, which neither
+// the server's log nor the ADMIN stream is to have: the runtime's own words have none.
+func wordsOf(p any) string {
+	if err, ok := p.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", p)
+}
 
 func (s *state) park(projector string, r *record, err error) {
 	s.parked = append(s.parked, ParkedRecord{Seq: r.Seq, ID: r.ID, Event: r.Event, Projector: projector, Error: err.Error()})

@@ -11,21 +11,28 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// table is one nested bucket behind a write buffer. Reads see the buffer first;
-// flush writes it in key order. Without flush nothing is written, which is how
-// Check throws its writes away. Keys and values that get and scan return are
-// valid until the transaction ends and must not be changed.
+// table is one nested bucket behind a write buffer. Reads see the buffer first, then
+// what is being written behind (see pipeline), then the file; flush writes a buffer
+// in key order. Without flush nothing is written, which is how Check throws its
+// writes away. Keys and values that get and scan return are valid until the batch
+// ends and must not be changed.
 type table struct {
 	projector, name string
 	fill            float64
 	batch           *batch
 	bucket          *bolt.Bucket // nil until first used in this transaction
 	cursor          *bolt.Cursor // of bucket, for get: a bucket's own Get makes a new one each time
-	buffer          map[string]*entry
-	dirty           []*entry // in the order they were first written
+	buffer
+	behind buffer // of the batch before this one while it is written; not changed any more
 }
 
-// entry is a row that this transaction has read or written.
+// buffer holds rows that a batch has read or written.
+type buffer struct {
+	rows  map[string]*entry
+	dirty []*entry // in the order they were first written
+}
+
+// entry is a row that this batch has read or written.
 type entry struct {
 	key   string
 	value []byte // nil: no such row
@@ -41,7 +48,8 @@ const (
 
 // batch is what the tables of one transaction share.
 type batch struct {
-	tx    *bolt.Tx
+	tx    *bolt.Tx // that reads
+	keeps bool     // what is read is kept in the buffers: it will be asked for again
 	undo  []change // of the projector at work, on the record at work
 	spare []entry  // entries are made many at a time
 	inDB  bool     // a bbolt call is under way: a panic now is the file's fault
@@ -59,7 +67,7 @@ type change struct {
 func (b *batch) rollback() {
 	for _, c := range slices.Backward(b.undo) {
 		if c.fresh {
-			delete(c.table.buffer, c.entry.key)
+			delete(c.table.rows, c.entry.key)
 			c.entry.dirty = false
 		} else {
 			c.entry.value = c.value
@@ -87,30 +95,43 @@ func (b *batch) newEntry(key string) *entry {
 // open returns the table's bucket.
 func (t *table) open() *bolt.Bucket {
 	if t.bucket == nil {
-		top := t.batch.tx.Bucket([]byte(t.projector))
-		if top != nil {
-			t.bucket = top.Bucket([]byte(t.name))
-		}
-		if t.bucket == nil {
-			panic(damage("bucket " + t.projector + "/" + t.name + " is missing"))
-		}
+		t.bucket = t.bucketIn(t.batch.tx)
 		t.cursor = t.bucket.Cursor()
 	}
 	return t.bucket
 }
 
+// bucketIn returns the table's bucket in a transaction.
+func (t *table) bucketIn(tx *bolt.Tx) (bucket *bolt.Bucket) {
+	if top := tx.Bucket([]byte(t.projector)); top != nil {
+		bucket = top.Bucket([]byte(t.name))
+	}
+	if bucket == nil {
+		panic(damage("bucket " + t.projector + "/" + t.name + " is missing"))
+	}
+	return bucket
+}
+
 // get returns the row of a key, or nil.
 func (t *table) get(key []byte) []byte {
-	if e, ok := t.buffer[string(key)]; ok {
+	if e := t.find(key); e != nil {
 		return e.value
 	}
 	t.batch.inDB = true
 	value := t.stored(key)
 	t.batch.inDB = false
-	if t.batch.tx.Writable() {
+	if t.batch.keeps {
 		t.remember(string(key)).value = value
 	}
 	return value
+}
+
+// find returns the row of a key as the buffers have it, nil when they do not.
+func (t *table) find(key []byte) *entry {
+	if e, ok := t.rows[string(key)]; ok {
+		return e
+	}
+	return t.behind.rows[string(key)]
 }
 
 // stored returns the row of a key as the file has it. Nothing is written before
@@ -127,7 +148,7 @@ func (t *table) has(key []byte) bool { return t.get(key) != nil }
 
 // put writes a row. The table keeps value, which must not be empty.
 func (t *table) put(key, value []byte) {
-	e, ok := t.buffer[string(key)]
+	e, ok := t.rows[string(key)]
 	if !ok {
 		e = t.remember(string(key))
 	}
@@ -143,11 +164,11 @@ func (t *table) put(key, value []byte) {
 func (t *table) remove(key []byte) { t.put(key, nil) }
 
 func (t *table) remember(key string) *entry {
-	if t.buffer == nil {
-		t.buffer = make(map[string]*entry)
+	if t.rows == nil {
+		t.rows = make(map[string]*entry)
 	}
 	e := t.batch.newEntry(key)
-	t.buffer[key] = e
+	t.rows[key] = e
 	return e
 }
 
@@ -187,8 +208,13 @@ func (t *table) scan(prefix, from []byte) iter.Seq2[[]byte, []byte] {
 
 func (t *table) buffered(prefix, from string) []*entry {
 	var found []*entry
-	for key, e := range t.buffer {
+	for key, e := range t.rows {
 		if strings.HasPrefix(key, prefix) && key >= from {
+			found = append(found, e)
+		}
+	}
+	for key, e := range t.behind.rows {
+		if strings.HasPrefix(key, prefix) && key >= from && t.rows[key] == nil {
 			found = append(found, e)
 		}
 	}
@@ -213,7 +239,7 @@ func (t *table) numbered(prefix []byte, first, last uint64) iter.Seq[[]byte] {
 				row = v
 				k, v = c.Next()
 			}
-			if e, ok := t.buffer[string(key)]; ok {
+			if e := t.find(key); e != nil {
 				row = e.value
 			}
 			if row != nil && !yield(row) {
@@ -244,33 +270,33 @@ func seekBefore(c *bolt.Cursor, bound []byte) (key, value []byte) {
 	return c.Prev()
 }
 
-// flush writes the buffer in key order, which keeps bbolt on the page it is at,
-// and empties it.
-func (t *table) flush() error {
-	slices.SortFunc(t.dirty, byKey)
-	if len(t.dirty) > 0 {
-		t.open().FillPercent = t.fill
-	}
-	for _, e := range t.dirty {
+// flush writes what a buffer changed into the table's bucket, in key order, which
+// keeps bbolt on the page it is at.
+func (t *table) flush(b *buffer, bucket *bolt.Bucket) error {
+	slices.SortFunc(b.dirty, byKey)
+	bucket.FillPercent = t.fill
+	for _, e := range b.dirty {
 		var err error
 		switch {
 		case !e.dirty:
 		case e.value == nil:
-			err = t.bucket.Delete([]byte(e.key))
+			err = bucket.Delete([]byte(e.key))
 		default:
-			err = t.bucket.Put([]byte(e.key), e.value)
+			err = bucket.Put([]byte(e.key), e.value)
 		}
 		if err != nil {
 			return fmt.Errorf("writing %s/%s: %w", t.projector, t.name, err)
 		}
 	}
-	t.forget()
 	return nil
 }
 
-// forget drops the buffer and the bucket of the transaction that ended.
-func (t *table) forget() {
-	clear(t.buffer)
-	clear(t.dirty)
-	t.dirty, t.bucket, t.cursor = t.dirty[:0], nil, nil
+// forget empties a buffer, but keeps its room.
+func (b *buffer) forget() {
+	clear(b.rows)
+	clear(b.dirty)
+	b.dirty = b.dirty[:0]
 }
+
+// release lets go of the transaction that ended.
+func (t *table) release() { t.bucket, t.cursor = nil, nil }

@@ -37,7 +37,7 @@ func TestTableIsAMap(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := &batch{}
+		b := &batch{keeps: true}
 		tab := &table{projector: "p", name: "t", fill: scattered, batch: b}
 		stored := map[string]string{}
 		for range rapid.IntRange(1, 4).Draw(t, "transactions") {
@@ -48,12 +48,15 @@ func TestTableIsAMap(t *testing.T) {
 			now := useTable(t, tab, maps.Clone(stored), texts)
 			if !rapid.Bool().Draw(t, "commit") {
 				tab.forget()
+				tab.release()
 				b.tx.Rollback()
 				continue
 			}
-			if err := tab.flush(); err != nil {
+			if err := tab.flush(&tab.buffer, tab.bucketIn(b.tx)); err != nil {
 				t.Fatal(err)
 			}
+			tab.forget()
+			tab.release()
 			if err := b.tx.Commit(); err != nil {
 				t.Fatal(err)
 			}

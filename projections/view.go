@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -22,21 +23,20 @@ type View struct {
 
 // View runs fn on the read models as they are now. It returns fn's error, or why
 // the file could not be read.
-func (m *Models) View(fn func(*View) error) (err error) {
+func (m *Models) View(fn func(*View) error) error {
 	tx, err := m.read()
 	if err != nil {
 		return fmt.Errorf("reading the read models: %w", err)
 	}
 	defer tx.Rollback()
-	defer func() {
-		if d, ok := recoverDamage(recover()); ok {
-			err = fmt.Errorf("%w: %s", errDamaged, d)
-		}
-	}()
 	s := states.Get().(*state)
 	defer s.release()
 	s.batch.tx = tx
-	return fn(&View{tx: tx, state: s})
+	err = reading(func() error { return fn(&View{tx: tx, state: s}) })
+	if errors.Is(err, errDamaged) {
+		return m.condemn(tx.DB(), err)
+	}
+	return err
 }
 
 // states are unbound: binding some twenty tables anew would cost more than most
@@ -47,22 +47,12 @@ var states = sync.Pool{New: func() any { return newState(nil) }}
 func (s *state) release() {
 	for _, t := range s.bound {
 		t.forget()
+		t.release()
 	}
 	s.batch.settle()
 	s.batch.tx, s.batch.inDB = nil, false
 	s.parked, s.broken, s.fault = nil, nil, nil
 	states.Put(s)
-}
-
-// recoverDamage lets every panic but that of a damaged row go on.
-func recoverDamage(p any) (d damage, ok bool) {
-	if p == nil {
-		return "", false
-	}
-	if d, ok = p.(damage); !ok {
-		panic(p)
-	}
-	return d, true
 }
 
 // Check says what would become of r if it were the log's next record. Nothing is
@@ -137,6 +127,51 @@ func (v *View) FollowersOf(userID string) iter.Seq2[string, uint64] {
 func (v *View) FollowersCount(userID string) int {
 	u, _ := v.state.graph.user(userID)
 	return int(u.followers)
+}
+
+// Apart reports whether a block keeps two users apart, whosever it is, and since
+// which place in the log.
+func (v *View) Apart(a, b string) (since uint64, ok bool) {
+	row := v.state.graph.apart.get(pair(a, b))
+	if row == nil {
+		return 0, false
+	}
+	return seqOf(row), true
+}
+
+// ApartFrom yields those whom a block keeps apart from a user, each with the place
+// since which it does.
+func (v *View) ApartFrom(userID string) iter.Seq2[string, uint64] {
+	return v.withPlaces(&v.state.graph.apart, userID)
+}
+
+// ApartCount returns how many a block keeps apart from a user.
+func (v *View) ApartCount(userID string) int {
+	u, _ := v.state.graph.user(userID)
+	return int(u.apart)
+}
+
+// withPlaces yields the others of a table whose rows are user, other → place.
+func (v *View) withPlaces(t *table, user string) iter.Seq2[string, uint64] {
+	return func(yield func(string, uint64) bool) {
+		prefix := owned(user)
+		for key, row := range t.scan(prefix, prefix) {
+			if !yield(string(key[len(prefix):]), seqOf(row)) {
+				return
+			}
+		}
+	}
+}
+
+// Permit returns why a user may not send an event with such data as of now, as far
+// as schema's permissions go.
+func (v *View) Permit(e *schema.Event, user string, data any) schema.Code {
+	return v.state.permit(e, user, data)
+}
+
+// Suspended reports whether a user is suspended at a time.
+func (v *View) Suspended(user string, at schema.Time) bool {
+	return v.state.moderation.isSuspended(user, at)
 }
 
 // Blocked reports whether either of two users blocks the other.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -73,7 +74,7 @@ func (a *acks) whenNone() <-chan struct{} {
 // order. It is projections.Config.Deliver; it never waits for a socket. It may
 // be called before Serve and after it.
 func (s *Server) Deliver(batch []projections.Applied) {
-	followers := s.whoFollows(batch)
+	audience := s.audienceOf(batch)
 	var pushes []delivery
 	for i := range batch {
 		r, o := &batch[i].Record, &batch[i].Outcome
@@ -83,9 +84,12 @@ func (s *Server) Deliver(batch []projections.Applied) {
 		pushes = pushes[:0]
 		for j := range o.Pushes {
 			p := &o.Pushes[j]
-			users := p.Users
-			if f := followers[p.FollowersOf]; f != nil {
+			users, except := p.Users, p.Except
+			if f := audience.followers[p.FollowersOf]; f != nil {
 				users = f.before(r.Seq)
+			}
+			if a := audience.apart[p.Apart]; a != nil {
+				except = slices.Concat(except, a.before(r.Seq))
 			}
 			pushes = append(pushes, delivery{
 				event:   p.Event,
@@ -97,21 +101,27 @@ func (s *Server) Deliver(batch []projections.Applied) {
 				origin:  r.Socket,
 				own:     p.Own,
 				actor:   r.Actor.ID,
-				except:  p.Except,
+				except:  setOf(except),
 				evicted: p.Evicted,
 				closed:  p.Closed,
+
+				suspended: p.Suspended,
 			})
 		}
-		s.deliver(r.Seq, pushes...)
+		s.deliver(r.Seq, pushes, notesOf(r, o.Notes))
 	}
 }
 
 // deliver pushes what a record at seq, or a signal (0), tells.
-func (s *Server) deliver(seq uint64, pushes ...delivery) {
-	told, slow := s.hub.deliver(seq, pushes)
-	s.metrics.pushes.Add(float64(told))
-	for _, session := range slow {
+func (s *Server) deliver(seq uint64, pushes []delivery, notes []note) {
+	out := s.hub.deliver(seq, pushes, notes)
+	s.metrics.pushes.Add(float64(out.count))
+	for _, session := range out.slow {
 		session.tooSlow()
+	}
+	for _, session := range out.suspended {
+		session.close(schema.CloseSuspended)
+		s.audit.note(schema.AuditSuspended, auditEntry{User: session.userID(), Socket: session.id, Code: string(schema.Suspended)})
 	}
 }
 

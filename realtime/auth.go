@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
 
 	"roomlog/schema"
@@ -75,9 +76,6 @@ func NewAuth(ctx context.Context, cfg AuthConfig) (*Auth, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
 	a := &Auth{secret: cfg.Secret, leeway: cfg.Leeway}
 	if cfg.SecretFile != "" {
 		if len(cfg.Secret) > 0 {
@@ -117,11 +115,9 @@ func newParser(cfg AuthConfig, algorithms []string) *jwt.Parser {
 		jwt.WithValidMethods(algorithms),
 		jwt.WithExpirationRequired(),
 		jwt.WithLeeway(cfg.Leeway),
-		jwt.WithTimeFunc(cfg.Now),
+		jwt.WithTimeFunc(cfg.Now),  // nil: time.Now
+		jwt.WithIssuer(cfg.Issuer), // "": any, and none
 		jwt.WithStrictDecoding(),
-	}
-	if cfg.Issuer != "" {
-		options = append(options, jwt.WithIssuer(cfg.Issuer))
 	}
 	if cfg.Audience != "" {
 		options = append(options, jwt.WithAudience(cfg.Audience))
@@ -159,9 +155,9 @@ func (a *Auth) Verify(ctx context.Context, token string) (Identity, error) {
 	parsed, err := a.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) { return a.key(ctx, t) })
 	if err != nil {
 		if onlyExpired(err) {
-			return Identity{}, fmt.Errorf("%w: %w", schema.NewError(schema.TokenExpired, ""), err)
+			return Identity{}, fmt.Errorf("%w: %w", schema.NewError(schema.TokenExpired, ""), jwt.ErrTokenExpired)
 		}
-		return Identity{}, invalidToken(err)
+		return Identity{}, invalidToken(withoutToken(err))
 	}
 	if _, ok := parsed.Header["crit"]; ok {
 		// RFC 7515, 4.1.11: extensions marked critical must be understood; none is here.
@@ -186,6 +182,25 @@ func (a *Auth) key(ctx context.Context, t *jwt.Token) (any, error) {
 
 func invalidToken(cause error) error {
 	return fmt.Errorf("%w: %w", schema.NewError(schema.InvalidToken, ""), cause)
+}
+
+// withoutToken is what is wrong with a token, for the log: the parser's own words
+// quote from it.
+func withoutToken(err error) error {
+	var wrong []error
+	for _, known := range []error{
+		jwt.ErrTokenMalformed, jwt.ErrTokenUnverifiable, jwt.ErrTokenSignatureInvalid, jwt.ErrTokenRequiredClaimMissing,
+		jwt.ErrTokenInvalidAudience, jwt.ErrTokenInvalidIssuer, jwt.ErrTokenExpired, jwt.ErrTokenNotValidYet,
+		jwkset.ErrKeyNotFound, context.DeadlineExceeded, context.Canceled,
+	} {
+		if errors.Is(err, known) {
+			wrong = append(wrong, known)
+		}
+	}
+	if len(wrong) == 0 {
+		return jwt.ErrTokenInvalidClaims
+	}
+	return errors.Join(wrong...)
 }
 
 func onlyExpired(err error) bool {

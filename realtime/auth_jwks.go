@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -39,6 +40,7 @@ const (
 // no key of use, the last good keys stay.
 type keySet struct {
 	source   string
+	name     string       // source, for the log: without what in a URL may be a secret
 	client   *http.Client // nil for a file
 	store    *jwkset.MemoryJWKSet
 	keyfunc  keyfunc.Keyfunc
@@ -55,12 +57,14 @@ type keySet struct {
 func openKeySet(ctx context.Context, cfg AuthConfig) (*keySet, error) {
 	s := &keySet{
 		source:   cfg.JWKS,
+		name:     cfg.JWKS,
 		store:    jwkset.NewMemoryStorage(),
 		log:      cfg.Logger,
 		reading:  make(chan struct{}, 1),
 		interval: cfg.Refresh,
 	}
 	if strings.HasPrefix(s.source, "http://") || strings.HasPrefix(s.source, "https://") {
+		s.name = publicPart(s.source)
 		s.client = &http.Client{Timeout: keySetTimeout, Transport: http.DefaultTransport.(*http.Transport).Clone()}
 	}
 	if s.interval <= 0 {
@@ -81,7 +85,7 @@ func openKeySet(ctx context.Context, cfg AuthConfig) (*keySet, error) {
 	}
 	if err := s.read(ctx); err != nil {
 		s.closeIdle()
-		return nil, fmt.Errorf("the JWKS %s cannot be used: %w", s.source, err)
+		return nil, fmt.Errorf("the JWKS %s cannot be used: %w", s.name, err)
 	}
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -111,7 +115,7 @@ func (s *keySet) keepFresh(ctx context.Context) {
 		case <-tick.C:
 		}
 		if err := s.read(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("the JWKS cannot be read again; the last good keys stay", "jwks", s.source, "err", err)
+			s.log.Warn("the JWKS cannot be read again; the last good keys stay", "jwks", s.name, "err", err)
 		}
 	}
 }
@@ -133,7 +137,7 @@ func (s *keySet) key(ctx context.Context, t *jwt.Token) (any, error) {
 	key, err = find(t)
 	if errors.Is(err, jwkset.ErrKeyNotFound) && s.unknown.Allow() {
 		if readErr := s.readLocked(ctx); readErr != nil {
-			s.log.Warn("the JWKS cannot be read for a key it did not have", "jwks", s.source, "err", readErr)
+			s.log.Warn("the JWKS cannot be read for a key it did not have", "jwks", s.name, "err", readErr)
 		}
 		key, err = find(t)
 	}
@@ -167,7 +171,7 @@ func (s *keySet) readLocked(ctx context.Context) error {
 		return err
 	}
 	s.last = raw
-	s.log.Info("read the JWKS", "jwks", s.source, "keys", len(keys))
+	s.log.Info("read the JWKS", "jwks", s.name, "keys", len(keys))
 	return nil
 }
 
@@ -182,11 +186,11 @@ func (s *keySet) fetch(ctx context.Context) ([]byte, error) {
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.source, nil)
 	if err != nil {
-		return nil, err
+		return nil, withoutURL(err)
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, withoutURL(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -195,9 +199,27 @@ func (s *keySet) fetch(ctx context.Context) ([]byte, error) {
 	return readAtMost(resp.Body)
 }
 
+// publicPart is a URL without user, password and query.
+func publicPart(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "(no URL)"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
+// withoutURL is an error of a request without the address, which says too much.
+func withoutURL(err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
+}
+
 func readAtMost(r io.Reader) ([]byte, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxKeySetBytes+1))
-	if err == nil && len(raw) > maxKeySetBytes {
+	if len(raw) > maxKeySetBytes {
 		err = fmt.Errorf("it is larger than %d bytes", maxKeySetBytes)
 	}
 	return raw, err
@@ -213,7 +235,7 @@ func (s *keySet) parse(raw []byte) ([]jwkset.JWK, error) {
 	}
 	var keys []jwkset.JWK
 	for _, m := range set.Keys {
-		if m.KTY == jwkset.KtyOct || m.USE == jwkset.UseEnc {
+		if m.USE == jwkset.UseEnc {
 			continue
 		}
 		// The key alone counts: chains of certificates are neither checked nor fetched.
@@ -221,7 +243,7 @@ func (s *keySet) parse(raw []byte) ([]jwkset.JWK, error) {
 		key, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 		if err != nil || !verifies(key.Key()) {
 			s.log.Warn("left a key of the JWKS out: it is for none of RS256 (2048 bits or more), ES256 and EdDSA (Ed25519)",
-				"jwks", s.source, "kid", m.KID, "kty", m.KTY.String(), "err", err)
+				"jwks", s.name, "kid", m.KID, "kty", m.KTY.String(), "err", err)
 			continue
 		}
 		keys = append(keys, key)

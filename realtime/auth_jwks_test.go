@@ -2,6 +2,7 @@ package realtime_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -101,6 +102,7 @@ type keyServer struct {
 	set   atomic.Pointer[[]byte]
 	reads atomic.Int64
 	fails atomic.Bool
+	waits atomic.Pointer[chan struct{}] // when set, answers once it is closed
 }
 
 func newKeyServer(t *testing.T, kids ...string) *keyServer {
@@ -108,6 +110,9 @@ func newKeyServer(t *testing.T, kids ...string) *keyServer {
 	s.publish(kids...)
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.reads.Add(1)
+		if until := s.waits.Load(); until != nil {
+			<-*until
+		}
 		if s.fails.Load() {
 			http.Error(w, "down", http.StatusServiceUnavailable)
 			return
@@ -125,7 +130,8 @@ func (s *keyServer) publish(kids ...string) {
 
 func TestUnknownKeyIsFetchedAtOnce(t *testing.T) {
 	s := newKeyServer(t, "rsa")
-	a := newAuth(t, realtime.AuthConfig{JWKS: s.URL, UnknownKeyEvery: time.Hour})
+	var log lockedLog
+	a := newAuth(t, realtime.AuthConfig{JWKS: s.URL, UnknownKeyEvery: time.Nanosecond, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	s.publish("rsa", "rsa-next")
 
 	// Many at once with the new key cost one read.
@@ -142,16 +148,49 @@ func TestUnknownKeyIsFetchedAtOnce(t *testing.T) {
 	if got := s.reads.Load(); got != 2 {
 		t.Errorf("%d reads, want 2: one at the start, one for the new key", got)
 	}
+	if log.has("cannot be read") {
+		t.Error("the log complains of a read that went well")
+	}
+	s.fails.Store(true)
+	if _, err := a.Verify(t.Context(), inventedKey(t)); codeOf(t, err) != schema.InvalidToken || !log.has("cannot be read for a key it did not have") {
+		t.Errorf("with a provider that fails: %v", err)
+	}
+}
 
-	// Invented keys cost none within UnknownKeyEvery.
+// inventedKey is a token that names a key which nobody published.
+func inventedKey(t testing.TB) string {
+	return tokenSpec{method: jwt.SigningMethodRS256, key: authKeys()["rsa"], header: map[string]any{"kid": "nobody"}}.sign(t)
+}
+
+func TestInventedKeysCostNoReads(t *testing.T) {
+	s := newKeyServer(t, "rsa")
+	a := newAuth(t, realtime.AuthConfig{JWKS: s.URL, UnknownKeyEvery: time.Hour})
+	token := inventedKey(t)
 	for range 100 {
-		_, err := a.Verify(t.Context(), tokenSpec{method: jwt.SigningMethodRS256, key: authKeys()["rsa"], header: map[string]any{"kid": "nobody"}}.sign(t))
-		if codeOf(t, err) != schema.InvalidToken {
+		if _, err := a.Verify(t.Context(), token); codeOf(t, err) != schema.InvalidToken {
 			t.Fatal(err)
 		}
 	}
 	if got := s.reads.Load(); got != 2 {
-		t.Errorf("%d reads after invented keys, want 2", got)
+		t.Errorf("%d reads, want 2: one at the start, one for the first of them", got)
+	}
+}
+
+// While the provider takes its time over a key that nobody has, everybody else is let in.
+func TestSlowProviderHoldsUpNoKnownKey(t *testing.T) {
+	s := newKeyServer(t, "rsa")
+	a := newAuth(t, realtime.AuthConfig{JWKS: s.URL})
+	answer := make(chan struct{})
+	s.waits.Store(&answer)
+	var invented sync.WaitGroup
+	invented.Go(func() { a.Verify(t.Context(), inventedKey(t)) })
+	defer invented.Wait()
+	defer close(answer)
+	eventually(t, "the provider is asked", func() bool { return s.reads.Load() == 2 })
+	at, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := a.Verify(at, signedBy(t, "rsa")); err != nil {
+		t.Errorf("a token with a known key: %v", err)
 	}
 }
 

@@ -2,7 +2,11 @@ package realtime_test
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +31,9 @@ func TestNewSecretFile(t *testing.T) {
 	if _, err := realtime.NewSecretFile(path); err == nil {
 		t.Error("a second secret replaced the first: every token out there is void")
 	}
+	if _, err := realtime.NewSecretFile(filepath.Join(t.TempDir(), "none", "auth.secret")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("in a folder that does not exist: %v", err)
+	}
 	other, err := realtime.NewSecretFile(filepath.Join(t.TempDir(), "auth.secret"))
 	if err != nil || bytes.Equal(made, other) {
 		t.Errorf("two secrets are equal (%v)", err)
@@ -47,18 +54,21 @@ func TestSecretFileWithNewline(t *testing.T) {
 }
 
 func TestSecretReadableByOthersIsWarnedOf(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	if err := os.WriteFile(path, authSecret, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	newAuth(t, realtime.AuthConfig{SecretFile: path, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	if !strings.Contains(log.String(), "chmod 600") {
-		t.Errorf("log: %q", log.String())
+	for mode, warns := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: true, 0o644: true, 0o604: true} {
+		path := filepath.Join(t.TempDir(), "s")
+		if err := errors.Join(os.WriteFile(path, authSecret, 0o600), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		newAuth(t, realtime.AuthConfig{SecretFile: path, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if strings.Contains(log.String(), "chmod 600") != warns {
+			t.Errorf("of a file with mode %v the log says %q", mode, log.String())
+		}
 	}
 }
 
-// Every mistake in the configuration is one sentence that names its object.
+// Every mistake in the configuration is one sentence that names its object, and no
+// secret.
 func TestAuthThatCannotStart(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string, content []byte) string {
@@ -68,6 +78,11 @@ func TestAuthThatCannotStart(t *testing.T) {
 		}
 		return path
 	}
+	gone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusGone) // with the keys that it had
+		w.Write(keySetOf("rsa"))
+	}))
+	defer gone.Close()
 	for _, c := range []struct {
 		name string
 		cfg  realtime.AuthConfig
@@ -80,6 +95,8 @@ func TestAuthThatCannotStart(t *testing.T) {
 		{"secret short", realtime.AuthConfig{SecretFile: write("short", append(authSecret[:31:31], '\n'))}, "31 bytes is too short"},
 		{"secret short, given", realtime.AuthConfig{Secret: authSecret[:31]}, "31 bytes is too short"},
 		{"secret is a folder", realtime.AuthConfig{SecretFile: dir}, "is not a file"},
+		{"secret beneath a file", realtime.AuthConfig{SecretFile: filepath.Join(write("file", authSecret), "s")}, "not a directory"},
+		{"secret too large", realtime.AuthConfig{SecretFile: write("large.secret", make([]byte, 64<<10+1))}, "is not a file of at most 64 KiB"},
 		{"secret is a device", realtime.AuthConfig{SecretFile: "/dev/zero"}, "is not a file"},
 		{"JWKS missing", realtime.AuthConfig{JWKS: filepath.Join(dir, "no.json")}, "no such file"},
 		{"JWKS not JSON", realtime.AuthConfig{JWKS: write("text", []byte("hello"))}, "not a JSON Web Key Set"},
@@ -87,7 +104,10 @@ func TestAuthThatCannotStart(t *testing.T) {
 		{"JWKS with a secret only", realtime.AuthConfig{JWKS: write("oct", keySetOf("oct"))}, "holds no key"},
 		{"JWKS with useless keys only", realtime.AuthConfig{JWKS: write("useless", keySetOf("rsa-short", "ec-384"))}, "holds no key"},
 		{"JWKS too large", realtime.AuthConfig{JWKS: write("large", make([]byte, 1<<20+1))}, "larger than"},
-		{"JWKS unreachable", realtime.AuthConfig{JWKS: "http://127.0.0.1:1/keys"}, "connection refused"},
+		{"JWKS with a key for encryption only", realtime.AuthConfig{JWKS: write("enc", keySetOf("rsa-enc"))}, "holds no key"},
+		{"JWKS unreachable", realtime.AuthConfig{JWKS: "http://roomlog:hunter2@127.0.0.1:1/keys?token=hunter2"}, "the JWKS http://127.0.0.1:1/keys cannot be used: dial"},
+		{"JWKS behind no URL", realtime.AuthConfig{JWKS: "http://roomlog:hunter2@[::1/keys"}, "the JWKS (no URL) cannot be used: missing ']'"},
+		{"JWKS with an error", realtime.AuthConfig{JWKS: gone.URL}, "HTTP status 410 Gone"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a, err := realtime.NewAuth(t.Context(), c.cfg)
@@ -95,7 +115,7 @@ func TestAuthThatCannotStart(t *testing.T) {
 				a.Close()
 				t.Fatal("no error")
 			}
-			if s := err.Error(); !strings.Contains(s, c.says) || strings.Contains(s, "\n") {
+			if s := err.Error(); !strings.Contains(s, c.says) || strings.Contains(s, "\n") || strings.Contains(s, "hunter2") {
 				t.Errorf("error %q, want one line with %q", s, c.says)
 			}
 		})

@@ -29,4 +29,33 @@ func TestBucket(t *testing.T) {
 			t.Errorf("set back by %v it gave one event too many", back)
 		}
 	}
+	var off bucket
+	if off.take(start, 0, window) != 0 || off != (bucket{}) {
+		t.Errorf("without a limit the bucket is %+v", off)
+	}
+}
+
+// An event that is allowed makes up for one refusal and not for all: who sends without
+// end at three times the rate is seen through.
+func TestBucketSeesWhoGoesOn(t *testing.T) {
+	const events, window = 10, time.Minute
+	for name, c := range map[string]struct {
+		every  time.Duration // an event
+		goesOn bool
+	}{
+		"as fast as allowed":          {window / events, false},
+		"now and then a bit faster":   {window / events * 3 / 4, false},
+		"three times as fast":         {window / events / 3, true},
+		"without looking at anything": {0, true},
+	} {
+		var b bucket
+		now := time.UnixMilli(1_700_000_000_000)
+		for range 10 * events {
+			b.take(now, events, window)
+			now = now.Add(c.every)
+		}
+		if b.goesOn(events) != c.goesOn {
+			t.Errorf("%s: %d of %d events are held against the client", name, b.refused, events)
+		}
+	}
 }

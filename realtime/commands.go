@@ -3,6 +3,8 @@ package realtime
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -25,11 +27,12 @@ type command struct {
 	act func(s *session, c *call, data any)
 }
 
-// commands has an entry for every event that a client may send, but those of
-// schema.Later.
+// commands has an entry for every event that a client may send.
 var commands = merge(
 	socialFacts, socialQueries, socialSignals,
 	messagingFacts, messagingQueries, messagingSignals,
+	notificationFacts, notificationQueries,
+	adminFacts, adminReportQueries, adminQueries, adminSignals,
 	connectionCommands,
 )
 
@@ -94,12 +97,18 @@ func (c *call) fail(e *schema.Error) {
 // failWith is fail for an error that may be the server's own: then the client
 // is told no more than that.
 func (c *call) failWith(err error) {
+	c.fail(c.session.server.refusal(err))
+}
+
+// refusal is what clients are told of an error: no more than INTERNAL when it is the
+// server's own.
+func (s *Server) refusal(err error) *schema.Error {
 	var known *schema.Error
 	if !errors.As(err, &known) {
-		c.session.server.log.Error("command failed", "event", c.event, "error", err)
+		s.log.Error("a command failed", "error", err)
 		known = schema.NewError(schema.Internal, "")
 	}
-	c.fail(known)
+	return known
 }
 
 // outcome answers a fact with what the projections made of it at seq. What an
@@ -126,7 +135,7 @@ func (s *session) handle(message *buffer) {
 	c := call{session: s, began: time.Now()}
 	defer func() {
 		if p := recover(); p != nil { // one client's command must not end everyone's server
-			s.server.log.Error("command panicked", "event", c.event, "panic", p, "stack", string(debug.Stack()))
+			s.server.log.Error("command panicked", "event", c.event, "panic", wordsOf(p), "stack", string(debug.Stack()))
 			c.fail(schema.NewError(schema.Internal, ""))
 		}
 	}()
@@ -136,12 +145,9 @@ func (s *session) handle(message *buffer) {
 		s.close(schema.CloseBadFrames)
 		return
 	}
-	if frame.ID != nil {
-		c.id = slices.Clone(frame.ID) // the frame's buffer is used again
-	}
-	if wait := s.rate.take(c.began, s.server.cfg.RateEvents, s.server.cfg.RateWindow); wait > 0 {
-		refusal := schema.NewError(schema.RateLimited, "")
-		refusal.RetryAfter = wait
+	c.id = slices.Clone(frame.ID) // the frame's buffer is used again
+	refusal := s.spend(frame.Event, c.began)
+	if s.refused = refusal != nil; s.refused {
 		c.fail(refusal)
 		if s.rate.goesOn(s.server.cfg.RateEvents) {
 			s.close(schema.CloseTooManyEvents)
@@ -155,13 +161,23 @@ func (s *session) handle(message *buffer) {
 	event, data, refusal := s.admit(&c, &frame)
 	if refusal != nil {
 		c.fail(refusal)
-		if refusal.Code == schema.TokenExpired || refusal.Code == schema.TooManySockets {
+		switch refusal.Code {
+		case schema.TokenExpired, schema.TooManySockets, schema.Suspended:
 			s.close(closeFor(refusal.Code)) // after the answer: nothing follows a close frame
 		}
 		return
 	}
 	c.key = frame.Key
 	s.carryOut(&c, event, data)
+}
+
+// wordsOf says what a panic was without what a client may have sent: the runtime's
+// own words have none of it.
+func wordsOf(p any) string {
+	if err, ok := p.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", p)
 }
 
 // admit checks that the event may be sent here and now, and returns its payload.
@@ -181,9 +197,6 @@ func (s *session) admit(c *call, frame *schema.Command) (*schema.Event, any, *sc
 	}
 	if refusal := schema.Validate(event, frame.Data); refusal != nil {
 		return nil, nil, refusal
-	}
-	if schema.Later[event.Name] {
-		return nil, nil, schema.NewError(schema.NotAvailable, "")
 	}
 	data, err := schema.Decode(event, frame.Data)
 	if err != nil {
@@ -208,8 +221,7 @@ func (s *session) authorise(event *schema.Event, now time.Time) *schema.Error {
 			return refusal
 		}
 	}
-	roles := event.Who.Roles()
-	if roles != nil && !slices.ContainsFunc(roles, identity.Has) {
+	if !event.Permits(identity.Roles) {
 		return schema.NewError(schema.NotPermitted, "")
 	}
 	return nil
@@ -221,8 +233,14 @@ func (s *session) carryOut(c *call, event *schema.Event, data any) {
 	case do.complete != nil:
 		s.submit(c, event, data, do.complete)
 	case do.query != nil:
-		s.ask(c, data, do.query)
+		s.ask(c, event, data, do.query)
+	case event.Namespace() == schema.Connection:
+		do.act(s, c, data)
 	default:
+		if err := s.permitted(event, data); err != nil {
+			c.failWith(err)
+			return
+		}
 		do.act(s, c, data)
 	}
 }
@@ -230,18 +248,35 @@ func (s *session) carryOut(c *call, event *schema.Event, data any) {
 // ask answers a query, after the socket's own facts that were sent before it: a
 // client that does not wait for its acks reads its writes too. The answer is
 // encoded after the view is closed.
-func (s *session) ask(c *call, data any, query func(*session, *projections.View, any) (any, error)) {
+func (s *session) ask(c *call, event *schema.Event, data any, query func(*session, *projections.View, any) (any, error)) {
 	s.waitForFacts()
 	var answer any
 	err := s.server.cfg.Models.View(func(v *projections.View) (err error) {
-		answer, err = query(s, v, data)
+		if err = permit(v, event, s.userID(), data); err == nil {
+			answer, err = query(s, v, data)
+		}
 		return err
 	})
 	if err != nil {
 		c.failWith(err)
 		return
 	}
-	c.ok(mustJSON(answer))
+	encoded := mustJSON(answer)
+	s.greedy = s.greedy || s.server.cfg.RateEvents > 0 && len(encoded) > largeAnswer
+	c.ok(encoded)
+}
+
+// permitted reports why the user may not send a signal as of now. Of facts the
+// projections ask the same, at the record's place.
+func (s *session) permitted(event *schema.Event, data any) error {
+	return s.server.cfg.Models.View(func(v *projections.View) error { return permit(v, event, s.userID(), data) })
+}
+
+func permit(v *projections.View, event *schema.Event, user string, data any) error {
+	if code := v.Permit(event, user, data); code != "" {
+		return schema.NewError(code, "")
+	}
+	return nil
 }
 
 // busyFacts is how many facts that wait for their acks make a server a busy one.
@@ -252,7 +287,18 @@ const busyFacts = 256
 // type does not know.
 func (s *session) submit(c *call, event *schema.Event, data any, complete func(*eventlog.Record, any)) {
 	server := s.server
-	inFlight := s.inFlight.Add(1)
+	r := eventlog.Record{
+		Time:    schema.TimeOf(c.began),
+		ID:      eventlog.NewID(c.began),
+		Event:   event.Name,
+		Version: event.Version,
+		Actor:   s.identity.Load().Actor,
+		Key:     c.key,
+		Socket:  s.id,
+	}
+	complete(&r, data)
+	r.Data = mustJSON(data)
+	inFlight := s.inFlight.Add(1) // past this nothing may panic: it would never land
 	if s.unacked.Add(1) > int32(server.cfg.MaxFactsInFlight) {
 		s.unacked.Add(-1)
 		c.fail(schema.NewError(schema.TooManyInFlight, ""))
@@ -265,17 +311,6 @@ func (s *session) submit(c *call, event *schema.Event, data any, complete func(*
 		s.landed()
 		return
 	}
-	r := eventlog.Record{
-		Time:    schema.TimeOf(c.began),
-		ID:      eventlog.NewID(c.began),
-		Event:   event.Name,
-		Version: event.Version,
-		Actor:   s.identity.Load().Actor,
-		Key:     c.key,
-		Socket:  s.id,
-	}
-	complete(&r, data)
-	r.Data = mustJSON(data)
 	// With nothing of this socket under way, a command that cannot succeed is
 	// refused without using up a place in the log. Otherwise only the log's order
 	// can tell; and a busy server leaves it to the log too, which has to decide

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"roomlog/projections"
 	"roomlog/schema"
 )
 
@@ -34,6 +35,11 @@ func connect(s *session, c *call, p *schema.Connect) {
 		if refusal != nil {
 			c.fail(refusal)
 			s.close(closeFor(refusal.Code))
+			return
+		}
+		if refusal := s.server.takeOf(s.server.limiters.connects, identity.Actor.ID, c.began); refusal != nil {
+			c.fail(refusal)
+			s.closeAfter(schema.CloseTooManyEvents, refusal.RetryAfter)
 			return
 		}
 		s.identity.Store(&identity)
@@ -81,19 +87,37 @@ type entry struct {
 	// reach it, after whatever live queues, and of nothing before it.
 	live func(schema.Connected)
 
+	checked uint64 // place as of which the user is not suspended
+
 	// Of a client that was here before:
 	rooms    []string // those it was in and may be in, as of a place in the log
 	asOf     uint64
 	resuming *resume // pushes after asOf are held back for what it missed; nil: none are
 }
 
-// goLive puts the socket into its user's rooms, and into those of the entry.
+// goLive puts the socket into its user's rooms, unless the user is suspended. Who is
+// suspended meanwhile does not slip in behind: then the read models are asked again.
 func (s *session) goLive(e entry) *schema.Error {
-	connected, _, refusal := s.takeSeats(e)
-	if refusal == nil {
-		s.arrived(connected)
+	for {
+		err := s.server.cfg.Models.View(func(v *projections.View) error {
+			e.checked = v.Seq()
+			if v.Suspended(s.userID(), schema.TimeOf(time.Now())) {
+				return schema.NewError(schema.Suspended, "")
+			}
+			return nil
+		})
+		if err != nil {
+			return s.server.refusal(err)
+		}
+		connected, stale, refusal := s.takeSeats(e)
+		if stale {
+			continue
+		}
+		if refusal == nil {
+			s.arrived(connected)
+		}
+		return refusal
 	}
-	return refusal
 }
 
 // arrived records that the socket is connected.
@@ -101,8 +125,8 @@ func (s *session) arrived(connected schema.Connected) {
 	s.record(connectEvent, schema.UserRoom(connected.User.ID), schema.Connect{Namespaces: connected.Namespaces})
 }
 
-// takeSeats returns stale, and does nothing, when users were made to leave rooms
-// after the place as of which the entry's rooms may be entered.
+// takeSeats returns stale, and does nothing, when users were suspended, or made to
+// leave rooms, after the places as of which the entry was found good.
 func (s *session) takeSeats(e entry) (connected schema.Connected, stale bool, refusal *schema.Error) {
 	server, identity := s.server, s.identity.Load()
 	user := schema.UserRoom(identity.Actor.ID)
@@ -115,7 +139,7 @@ func (s *session) takeSeats(e entry) (connected schema.Connected, stale bool, re
 	if r := h.rooms[user]; r != nil && len(r.members) >= server.cfg.MaxSocketsPerUser {
 		return connected, false, schema.NewError(schema.TooManySockets, "")
 	}
-	if e.asOf != 0 && h.evicted > e.asOf {
+	if h.suspended > e.checked || e.asOf != 0 && h.evicted > e.asOf {
 		return connected, true, nil
 	}
 	s.wanted = e.wanted
@@ -172,6 +196,9 @@ func refresh(s *session, c *call, p *schema.Refresh) {
 		return
 	}
 	s.identity.Store(&identity)
+	if allowed(&identity)&bitOf(schema.Admin) == 0 {
+		s.server.tails.stop(s)
+	}
 	h := &s.server.hub
 	h.mu.Lock()
 	s.chosen = s.wanted & allowed(&identity)
@@ -209,6 +236,8 @@ func closeFor(code schema.Code) schema.CloseCode {
 		return schema.CloseTokenExpired
 	case schema.TooManySockets:
 		return schema.CloseTooManySockets
+	case schema.Suspended:
+		return schema.CloseSuspended
 	case schema.ShuttingDown, schema.Internal: // another try may do
 		return schema.CloseShuttingDown
 	}

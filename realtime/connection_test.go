@@ -38,6 +38,10 @@ func TestHelloAndConnect(t *testing.T) {
 	if pong := as[schema.Pong](t, alice.do("socket:ping", nil)); time.Since(pong.Time.Go()).Abs() > time.Minute {
 		t.Errorf("the server's clock says %v", pong.Time)
 	}
+	alice.post("something that came before")
+	if got := g.connect(t, "alice").Connected().Seq; got != 1 {
+		t.Errorf("connected as of %d, with a log of 1", got)
+	}
 }
 
 func encode(t testing.TB, v any) json.RawMessage {
@@ -57,11 +61,11 @@ func TestRolesDecideNamespacesAndRooms(t *testing.T) {
 		if slices.Contains(got.Rooms, schema.RoomAdmin) != c.admin || slices.Contains(got.Namespaces, schema.Admin) != c.admin {
 			t.Errorf("%s: rooms %q, namespaces %q", c.role, got.Rooms, got.Namespaces)
 		}
-		refusal := schema.NotPermitted
 		if c.admin {
-			refusal = schema.NotAvailable
+			p.do("admin:stats", nil)
+		} else {
+			p.refused(schema.NotPermitted, "admin:stats", nil)
 		}
-		p.refused(refusal, "admin:stats", nil)
 	}
 	moderator := g.connect(t, "m", schema.RoleModerator)
 	moderator.refused(schema.NotPermitted, "admin:announce", map[string]string{"content": "for admins only"})
@@ -108,11 +112,7 @@ func TestEveryEventOfTheCatalogueIsAnswered(t *testing.T) {
 			if code != schema.NotACommand {
 				t.Errorf("%s, a push: %v", event.Name, err)
 			}
-		case schema.Later[event.Name]:
-			if code != schema.NotAvailable {
-				t.Errorf("%s, for later: %v", event.Name, err)
-			}
-		case code == schema.Internal || code == schema.UnknownEvent || code == schema.NotAvailable:
+		case code == schema.Internal || code == schema.UnknownEvent:
 			t.Errorf("%s has no command: %v", event.Name, err)
 		case code == "":
 			if bad := schema.ValidateAck(&event, ack.Data); bad != nil {
@@ -120,6 +120,32 @@ func TestEveryEventOfTheCatalogueIsAnswered(t *testing.T) {
 			}
 		}
 		p.Close()
+	}
+}
+
+// Who came is recorded, and of whom was not let in nothing.
+func TestConnectionsAreSignals(t *testing.T) {
+	g := openGateway(t, func(c *realtime.Config) { c.MaxSocketsPerUser = 1 })
+	g.connect(t, "alice")
+	if _, err := g.dial(t, "alice", client.Options{Token: tokenFor(t, "alice")}); err == nil {
+		t.Fatal("a second socket of alice's")
+	}
+	g.connectWith(t, "bob", client.Options{Token: tokenFor(t, "bob"), Header: true}).do("socket:ping", nil)
+	var came []string
+	eventually(t, "bob's connection is recorded", func() bool {
+		came = nil
+		for r, err := range g.log.ReadSignals(t.Context(), "signals.connection.>") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Event == "socket:connect" {
+				came = append(came, r.Actor.ID)
+			}
+		}
+		return slices.Contains(came, "bob")
+	})
+	if want := []string{"alice", "bob"}; !slices.Equal(came, want) {
+		t.Errorf("recorded %q, want %q", came, want)
 	}
 }
 
@@ -176,7 +202,7 @@ func TestBadTokenInConnect(t *testing.T) {
 		s.expect(want[0], "push socket:disconnect", want[1])
 	}
 	audited := 0
-	for r, err := range g.log.ReadAdmin(t.Context()) {
+	for r, err := range g.log.ReadAdmin(t.Context(), 1) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -250,16 +276,6 @@ func TestTokenThatEndsWhileConnected(t *testing.T) {
 	refreshed.post("still here, and still alice")
 }
 
-func TestRefreshBringsTheRolesOfTheNewToken(t *testing.T) {
-	g := openGateway(t, nil)
-	p := g.connect(t, "mia")
-	p.refused(schema.NotPermitted, "admin:stats", nil)
-	p.do("socket:refresh", schema.Refresh{Token: tokenFor(t, "mia", schema.RoleModerator)})
-	p.refused(schema.NotAvailable, "admin:stats", nil)
-	p.do("socket:refresh", schema.Refresh{Token: tokenFor(t, "mia")})
-	p.refused(schema.NotPermitted, "admin:stats", nil)
-}
-
 func TestOrigins(t *testing.T) {
 	g := openGateway(t, func(c *realtime.Config) { c.AllowedOrigins = []string{"https://app.example"} })
 	for origin, want := range map[string]int{
@@ -278,6 +294,10 @@ func TestOrigins(t *testing.T) {
 		if _, resp := g.handshake(t, request); resp.StatusCode != want {
 			t.Errorf("origin %q: %s, want %d", origin, resp.Status, want)
 		}
+	}
+	public := openGateway(t, func(c *realtime.Config) { c.AllowedOrigins = []string{"*"} })
+	for _, origin := range []string{"https://any.example", "null"} {
+		public.open(t, "Origin: "+origin)
 	}
 }
 

@@ -278,6 +278,11 @@ func (p *plot) checkDevices() {
 				p.rt.Fatalf("%s heard %d %s, which was not for it: %s", d.user, f.Seq, f.Event, f.Data)
 			case !ok && must && !d.acked[told.seq]:
 				p.rt.Fatalf("%s (%d cuts) did not hear %d %s %s:%s", d.user, d.cutter.cut, told.seq, told.event, told.data, seqs(d.heard))
+			case ok && !must && told.event == "message:send" && f.Event == "notification:new":
+				// The message is gone, and its notification stands for those before it.
+				if !strings.Contains(string(f.Data), `"recipient":"`+d.user+`"`) {
+					p.rt.Fatalf("%s heard of a notification for another: %d %s", d.user, f.Seq, f.Data)
+				}
 			case ok && (f.Event != told.event || told.content != "" && !strings.Contains(string(f.Data), told.content)):
 				p.rt.Fatalf("%s heard of %d %s %s, want %s", d.user, f.Seq, f.Event, f.Data, told.content)
 			}

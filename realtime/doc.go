@@ -19,7 +19,15 @@
 //     once and in order, then socket:resumed, and then every later one; or else
 //     socket:resync, and nothing of what it missed. Until then its commands wait.
 //   - Who is told what is said in one place, the projections, for a push as for what
-//     was missed.
+//     was missed. So is who may do what: package schema says it, and the projections
+//     know who is what to what; here only roles are held against the token.
+//   - What comes after a record that suspends somebody finds their sockets closed or
+//     closing, and none of theirs gets in: who is let in is looked at again when a
+//     suspension came in between.
+//   - Of one record's pushes a socket hears its notifications first and only the last
+//     one carries the record's place: a cursor never stands in the middle (notes.go).
+//   - A moderator's tail reads the log at the moderator's pace: what it has not sent
+//     is in the log, not in memory (tail.go).
 //   - Who a user is comes from the verified token alone.
 //   - A quiet socket costs one goroutine, blocked in a read with a small stack
 //     and a small buffer: no writer, no timer, no payload buffer of its own.

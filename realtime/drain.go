@@ -83,6 +83,7 @@ func (s *Server) stop() {
 	s.http.Close()
 	s.sockets.Wait()
 	s.workers.stop()
+	s.audit.flush()
 }
 
 // leave closes the socket once its facts are acked; it takes no new ones.

@@ -1,44 +1,62 @@
 package realtime
 
-import "roomlog/projections"
+import (
+	"iter"
 
-// followers are connected users who follow someone, each since a place in the log.
-type followers struct {
+	"roomlog/projections"
+)
+
+// related are connected users who stand in a relation to someone, each since a place
+// in the log.
+type related struct {
 	ids   []string
 	since []uint64
 	last  uint64 // the latest of since
 }
 
-func (f *followers) add(id string, since uint64) {
-	f.ids = append(f.ids, id)
-	f.since = append(f.since, since)
-	f.last = max(f.last, since)
+func (r *related) add(id string, since uint64) {
+	r.ids = append(r.ids, id)
+	r.since = append(r.since, since)
+	r.last = max(r.last, since)
 }
 
-// before returns those who followed before a place: what was said there is not for
-// those who followed later.
-func (f *followers) before(seq uint64) []string {
-	if f.last < seq {
-		return f.ids
+// before returns those who stood so before a place: what was said there is not for
+// those who followed later, and not kept from those who were blocked later.
+func (r *related) before(seq uint64) []string {
+	if r.last < seq {
+		return r.ids
 	}
 	var ids []string
-	for i, id := range f.ids {
-		if f.since[i] < seq {
+	for i, id := range r.ids {
+		if r.since[i] < seq {
 			ids = append(ids, id)
 		}
 	}
 	return ids
 }
 
-// connectedFollowers returns the followers of a user who are connected, by
-// whichever is shorter: the list of followers or that of connected users.
-func (s *Server) connectedFollowers(v *projections.View, of string) *followers {
-	found := new(followers)
+// connectedFollowers returns the followers of a user who are connected.
+func (s *Server) connectedFollowers(v *projections.View, of string) *related {
+	return s.connected(v.FollowersCount(of), v.FollowersOf(of), func(id string) (uint64, bool) { return v.Follows(id, of) })
+}
+
+// connectedApart returns those who are connected and kept apart from a user by a block.
+func (s *Server) connectedApart(v *projections.View, from string) *related {
+	return s.connected(v.ApartCount(from), v.ApartFrom(from), func(id string) (uint64, bool) { return v.Apart(from, id) })
+}
+
+// connected returns which of a list of users are connected, and maybe others of the
+// list: by the list or by who is connected, whichever is shorter.
+func (s *Server) connected(length int, list iter.Seq2[string, uint64], has func(id string) (since uint64, ok bool)) *related {
+	found := new(related)
+	if length == 0 {
+		return found
+	}
 	s.hub.mu.Lock()
 	connected := len(s.hub.users)
 	s.hub.mu.Unlock()
-	if v.FollowersCount(of) <= connected {
-		for id, since := range v.FollowersOf(of) {
+	if length <= connected {
+		for id, since := range list {
 			found.add(id, since)
 		}
 		return found
@@ -50,39 +68,54 @@ func (s *Server) connectedFollowers(v *projections.View, of string) *followers {
 	}
 	s.hub.mu.Unlock()
 	for _, id := range ids {
-		if since, ok := v.Follows(id, of); ok {
+		if since, ok := has(id); ok {
 			found.add(id, since)
 		}
 	}
 	return found
 }
 
-// whoFollows returns the connected followers of everyone whose followers are told
-// something in the batch, by user id.
-func (s *Server) whoFollows(batch []projections.Applied) map[string]*followers {
-	var all map[string]*followers
+// audience is who is told, or is not, besides what the pushes of a batch say: by the
+// id of the user they follow, or are kept apart from.
+type audience struct {
+	followers, apart map[string]*related
+}
+
+// audienceOf looks up the audience of a batch, as of now: who followed or was blocked
+// later than a push is left to related.before.
+func (s *Server) audienceOf(batch []projections.Applied) (a audience) {
 	for i := range batch {
 		for _, p := range batch[i].Outcome.Pushes {
-			if p.FollowersOf != "" {
-				if all == nil {
-					all = make(map[string]*followers)
-				}
-				all[p.FollowersOf] = nil
-			}
+			a.followers = named(a.followers, p.FollowersOf)
+			a.apart = named(a.apart, p.Apart)
 		}
 	}
-	if all == nil {
-		return nil
+	if a.followers == nil && a.apart == nil {
+		return a
 	}
 	err := s.cfg.Models.View(func(v *projections.View) error {
-		for of := range all {
-			all[of] = s.connectedFollowers(v, of)
+		for of := range a.followers {
+			a.followers[of] = s.connectedFollowers(v, of)
+		}
+		for from := range a.apart {
+			a.apart[from] = s.connectedApart(v, from)
 		}
 		return nil
 	})
 	if err != nil {
-		s.log.Error("followers: read models", "error", err)
-		return nil
+		s.log.Error("followers and blocks: read models", "error", err)
+		return audience{}
 	}
+	return a
+}
+
+func named(all map[string]*related, id string) map[string]*related {
+	if id == "" {
+		return all
+	}
+	if all == nil {
+		all = make(map[string]*related)
+	}
+	all[id] = nil
 	return all
 }

@@ -1,19 +1,32 @@
-package realtime
+package realtime_test
 
 import (
-	"slices"
+	"fmt"
 	"testing"
+	"time"
+
+	"roomlog/eventlog"
+	"roomlog/schema"
 )
 
-// Someone who begins to follow in the batch of a post is not told of what was
-// posted before.
-func TestFollowersOfAPlace(t *testing.T) {
-	var f followers
-	f.add("alice", 3)
-	f.add("bob", 9)
-	for seq, want := range map[uint64][]string{3: nil, 4: {"alice"}, 9: {"alice"}, 10: {"alice", "bob"}} {
-		if got := f.before(seq); !slices.Equal(got, want) {
-			t.Errorf("of %d %v are told, want %v", seq, got, want)
+// Of someone with more followers than are connected, those hear who are connected and
+// follow: with few connected each of them is asked, and a stranger is not told.
+func TestManyFollowersAndAStranger(t *testing.T) {
+	g := openGateway(t, nil)
+	for n := range 20 { // who never came here
+		now := time.Now()
+		user := fmt.Sprint("away", n)
+		if _, err := g.log.AppendWait(t.Context(), eventlog.Record{
+			ID: eventlog.NewID(now), Time: schema.TimeOf(now), Event: "user:follow", Version: 1,
+			Actor: schema.Actor{ID: user, Username: user}, Entity: "user:alice", Data: []byte(`{"followingId":"alice","action":"follow"}`),
+		}); err != nil {
+			t.Fatal(err)
 		}
 	}
+	alice, bob, eve := g.connect(t, "alice"), g.connect(t, "bob"), g.connect(t, "eve")
+	bob.follow("alice")
+	alice.hears("user:follow", "user:alice")
+	alice.post("for those who follow me")
+	bob.hears("post:create", "user:bob")
+	eve.heardNothing()
 }

@@ -30,13 +30,14 @@ func (s *Server) sweep(ctx context.Context) {
 			}
 			clear(open)
 			s.endGrace(schema.TimeOf(now))
+			s.audit.sweep(now)
 		}
 	}
 }
 
 // tick is a quarter of the shortest time that sweep watches over, at most a second.
 func (c *Config) tick() time.Duration {
-	shortest := min(4*time.Second, c.PingInterval, c.PongTimeout, c.ConnectTimeout, c.WriteTimeout)
+	shortest := min(4*time.Second, c.PingInterval, c.PongTimeout, c.ConnectTimeout, c.WriteTimeout, c.MessageTimeout)
 	if c.PresenceGrace > 0 {
 		shortest = min(shortest, c.PresenceGrace)
 	}
@@ -53,6 +54,10 @@ func (s *session) lookAt(now time.Time) {
 		s.out.finish(false) // what it did not read for so long, it will not read now
 		return
 	}
+	if began := s.in.since.Load(); began != 0 && ms-began > cfg.MessageTimeout.Milliseconds() {
+		s.dribbles()
+		return
+	}
 	identity := s.identity.Load()
 	if identity != nil && !now.Before(identity.Expires) {
 		s.close(schema.CloseTokenExpired)
@@ -66,6 +71,15 @@ func (s *session) lookAt(now time.Time) {
 		s.connectNow()
 	}
 	s.beat(ms, cfg)
+}
+
+// dribbles closes a socket whose message does not come to its end: a client that
+// sends a byte now and then would hold its slot, and the memory of its message, for
+// as long as it answers pings.
+func (s *session) dribbles() {
+	if s.shut(schema.CloseTooSlow, 0, false, s.server.cfg.CloseTimeout) {
+		s.server.audit.note(schema.AuditSlow, auditEntry{User: s.userID(), Socket: s.id, Code: "SLOW_MESSAGE"})
+	}
 }
 
 // connectNow connects a socket that came with a token and has not said a word.
@@ -88,8 +102,9 @@ func (s *session) beat(ms int64, cfg *Config) {
 	waiting := s.pinged != 0 && s.pong.Load() < s.pinged
 	switch {
 	case waiting && ms-s.pinged > cfg.PongTimeout.Milliseconds():
-		// While a command is being carried out nobody reads: the pong may be there.
-		if s.handling.TryLock() {
+		// While a command is being carried out, or waits for its turn, nobody reads: the
+		// pong may be there.
+		if !s.queues.Load() && s.handling.TryLock() {
 			s.handling.Unlock()
 			s.close(schema.CloseNoPong)
 		}

@@ -2,7 +2,9 @@ package realtime_test
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -17,6 +19,7 @@ import (
 // gateway is a whole server, log and read models included, on a loopback port.
 type gateway struct {
 	addr   string
+	dialer net.Dialer
 	log    *eventlog.Log
 	models *projections.Models
 	server *realtime.Server
@@ -59,8 +62,45 @@ func openGatewayIn(t testing.TB, dir string, change func(*realtime.Config)) *gat
 		t.Fatal(err)
 	}
 	g.addr = ln.Addr().String()
-	g.run(t, ln)
+	g.run(t, elsewhere{ln})
 	return g
+}
+
+// elsewhere makes of clients from 127.x.y.z, where x is not 0, some from 10.x.y.z,
+// and of those from 127.6.y.z some from 2001:db8:0:y::z.
+type elsewhere struct{ net.Listener }
+
+func (l elsewhere) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	at := netip.MustParseAddrPort(conn.RemoteAddr().String())
+	ip := at.Addr().As4()
+	switch ip[1] {
+	case 0:
+		return conn, nil
+	case 6:
+		at = netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf("2001:db8:0:%x::%x", ip[2], ip[3])), at.Port())
+	default:
+		ip[0] = 10
+		at = netip.AddrPortFrom(netip.AddrFrom4(ip), at.Port())
+	}
+	return farConn{conn.(*net.TCPConn), net.TCPAddrFromAddrPort(at)}, nil
+}
+
+type farConn struct {
+	*net.TCPConn
+	from net.Addr
+}
+
+func (c farConn) RemoteAddr() net.Addr { return c.from }
+
+// as is the gateway for raw sockets of another address; see elsewhere.
+func (g *gateway) as(address string) *gateway {
+	there := *g
+	there.dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(address)}
+	return &there
 }
 
 func (g *gateway) run(t testing.TB, ln net.Listener) {

@@ -92,6 +92,7 @@ func TestHandshakes(t *testing.T) {
 		{"two Hosts", host, host + "Host: evil.example\r\n", 400},
 
 		{"no Upgrade", upgrade, "", 400},
+		{"a browser's visit", upgrade + conn + key + version, "Connection: keep-alive\r\n", 400},
 		{"Upgrade to something else", upgrade, "Upgrade: h2c\r\n", 400},
 		{"no Connection", conn, "", 400},
 		{"Connection without upgrade", conn, "Connection: keep-alive\r\n", 400},
@@ -113,10 +114,12 @@ func TestHandshakes(t *testing.T) {
 		{"origin null", key, key + "Origin: null\r\n", 403},
 		{"origin that is none", key, key + "Origin: ://\r\n", 403},
 		{"origin with a user", key, key + "Origin: http://$HOST@evil.example\r\n", 403},
+		{"origin null, and an empty host", host, "Host: \r\nOrigin: null\r\n", 403},
 		{"two origins, the first allowed", key, key + "Origin: http://$HOST\r\nOrigin: https://evil.example\r\n", 400},
 		{"two origins, the second allowed", key, key + "Origin: https://evil.example\r\nOrigin: http://$HOST\r\n", 400},
 
 		{"Basic authorization", key, key + "Authorization: Basic YTpi\r\n", 401},
+		{"Basic authorization with a good token", key, key + "Authorization: Basic " + tokenFor(t, "alice") + "\r\n", 401},
 		{"Bearer of nothing", key, key + "Authorization: Bearer\r\n", 401},
 		{"Bearer of nothing, with space", key, key + "Authorization: Bearer  \r\n", 401},
 		{"token without Bearer", key, key + "Authorization: " + tokenFor(t, "alice") + "\r\n", 401},
@@ -287,17 +290,38 @@ func TestSilentSocketIsClosed(t *testing.T) {
 }
 
 func TestSlowHandshakeIsCutOff(t *testing.T) {
-	g := openGateway(t, func(c *realtime.Config) { c.HandshakeTimeout = 50 * time.Millisecond })
-	conn, err := net.Dial("tcp", g.addr)
+	g := openGateway(t, func(c *realtime.Config) { c.HandshakeTimeout, c.MaxPerAddress = 50*time.Millisecond, 1 })
+	answered, _ := g.as("127.1.0.1").handshake(t, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	for _, begun := range []string{"", "GET", "GET /ws HTTP/1.1\r\nHost: x\r\n"} {
+		conn, err := net.Dial("tcp", g.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		io.WriteString(conn, begun)
+		if b, err := io.ReadAll(conn); err != nil || strings.Contains(string(b), "101") {
+			t.Errorf("after %q got %q (%v), want the end", begun, b, err)
+		}
+	}
+	// Who leaves by themselves, or has been answered and stayed on, was not refused.
+	gone, err := net.Dial("tcp", g.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	io.WriteString(conn, "GET /ws HTTP/1.1\r\nHost: x\r\n")
-	if b, err := io.ReadAll(conn); err != nil || strings.Contains(string(b), "101") {
-		t.Errorf("got %q (%v), want the end", b, err)
-	}
+	gone.Close()
+	metricsOf(t, g)
+	http.DefaultClient.CloseIdleConnections()
+	answered.conn.Close()
+	eventually(t, "the server has seen it go", func() bool {
+		s, resp := g.as("127.1.0.1").handshake(t, goodHandshake)
+		defer s.conn.Close()
+		return resp.StatusCode == http.StatusSwitchingProtocols
+	})
+	g.user(t, "alice").ask("socket:ping", "{}")
+	eventually(t, "three are counted", func() bool {
+		return strings.Contains(metricsOf(t, g), "roomlog_refused_connections_total{reason=\"timeout\"} 3\n")
+	})
 }
 
 func TestTooManyConnections(t *testing.T) {

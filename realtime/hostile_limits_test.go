@@ -2,6 +2,7 @@ package realtime_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -123,7 +124,7 @@ func TestSocketThatDoesNotRead(t *testing.T) {
 // closes, and the server lives.
 func FuzzFrame(f *testing.F) {
 	g := openGateway(f, nil)
-	honest := g.user(f, "alice")
+	honest := g.user(f, "honest-01JDQ0Q8H7G6F5D4S3A2P1Q0W9") // nobody comes upon whom to suspend
 	for _, seed := range [][]byte{
 		ping(1), wire(fin|opText, cmd("post:create", `{"content":"x"}`)), wire(opText, `{"id":`), wire(fin|opPing, "x"),
 		closing(1000, "bye"), unmasked(fin|opText, "{}"), lengthOf(fin|opText, 0x80, 1<<40), bytes.Repeat(wire(fin|opPing, ""), 20),
@@ -132,8 +133,19 @@ func FuzzFrame(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
+	for _, e := range schema.Events() {
+		var file struct{ Examples []json.RawMessage }
+		if err := json.Unmarshal(schema.SchemaFile(&e), &file); err != nil {
+			f.Fatal(err)
+		}
+		for _, good := range file.Examples {
+			if e.Kind != schema.Push && e.Namespace() != schema.Connection {
+				f.Add(wire(fin|opText, cmd(e.Name, string(good))))
+			}
+		}
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s := g.user(t, "bob")
+		s := g.user(t, "bob", allRoles...)
 		defer s.conn.Close()
 		s.write(b)
 		s.conn.(interface{ CloseWrite() error }).CloseWrite()

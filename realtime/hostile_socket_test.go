@@ -39,7 +39,7 @@ const goodHandshake = "GET /ws HTTP/1.1\r\nHost: $HOST\r\nUpgrade: websocket\r\n
 // handshake sends a request as written, $HOST filled in, and returns the answer.
 func (g *gateway) handshake(t testing.TB, request string) (*rawSocket, *http.Response) {
 	t.Helper()
-	conn, err := net.Dial("tcp", g.addr)
+	conn, err := g.dialer.Dial("tcp", g.addr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ type hub struct {
 
 	delivered uint64 // place of the last record whose pushes were delivered
 	evicted   uint64 // place of the last record that made users leave a room
+	suspended uint64 // place of the last record that suspended a user
 	closed    bool   // no more sockets are taken
 }
 
@@ -169,28 +170,40 @@ type delivery struct {
 	users  []string // told in their own user rooms, after the rooms
 	origin string   // id of the socket that sent it, which is not told; "" for none
 
-	own   json.RawMessage // what the sockets of actor are told instead of data; nil: the same
+	own   json.RawMessage // what the sockets of actor, and room admin, are told instead of data; nil: the same
 	actor string
 
-	except  []string // users who are not told
-	evicted []string // users who leave the first room once they are told
-	closed  bool     // everyone does
+	suspended string // a user whose sockets are closed
+
+	except  map[string]bool // users who are not told, but in room admin
+	evicted []string        // users who leave the first room once they are told
+	closed  bool            // everyone does
+}
+
+// told is what a delivery came to.
+type told struct {
+	count     int
+	slow      []*session // whose queue was full: the caller closes them
+	suspended []*session // whose user is suspended: likewise
 }
 
 // deliver queues the pushes of one record, or of none (seq 0), each on every socket
-// of its rooms, once, as of the first room that the socket is in. It returns how
-// many sockets were told, and those whose queue was full: the caller closes them.
+// of its rooms, once, as of the first room that the socket is in (see inOrder); before
+// them what users are told of their notifications.
 //
 // All of a record is delivered under one lock: between two records every socket
 // has heard either all or nothing of the next.
-func (h *hub) deliver(seq uint64, all []delivery) (told int, slow []*session) {
+func (h *hub) deliver(seq uint64, all []delivery, notes []note) (out told) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for i := range notes {
+		h.notify(&notes[i], seq, all, &out)
+	}
 	for i := range all {
 		d := &all[i]
 		h.stamp++
-		p := pass{delivery: d, namespace: bitOf(schema.NamespaceOf(d.event)), stamp: h.stamp}
-		for _, name := range d.rooms {
+		p := pass{delivery: d, stamp: h.stamp}
+		for _, name := range inOrder(d.rooms) {
 			if r := h.rooms[name]; r != nil {
 				p.tell(r)
 			}
@@ -204,22 +217,38 @@ func (h *hub) deliver(seq uint64, all []delivery) (told int, slow []*session) {
 			h.evict(d.rooms[0], d.evicted, d.closed, seq)
 			h.evicted = seq
 		}
-		told += p.told
-		slow = append(slow, p.slow...)
+		if d.suspended != "" {
+			h.suspended = seq
+			if r := h.rooms[schema.UserRoom(d.suspended)]; r != nil {
+				for _, m := range r.members {
+					out.suspended = append(out.suspended, m.session)
+				}
+			}
+		}
+		out.count += p.told
+		out.slow = append(out.slow, p.slow...)
 	}
 	h.delivered = max(h.delivered, seq)
-	return told, slow
+	return out
+}
+
+// inOrder returns the rooms of a push in the order in which they are told: room admin
+// before any other, for moderators are told more than the rest, and all of it.
+func inOrder(rooms []string) []string {
+	if i := slices.Index(rooms, schema.RoomAdmin); i > 0 {
+		return append([]string{schema.RoomAdmin}, slices.Delete(slices.Clone(rooms), i, i+1)...)
+	}
+	return rooms
 }
 
 // pass is one delivery under way.
 type pass struct {
 	*delivery
-	namespace namespaces
-	stamp     uint64
-	tail      []byte // made when the first room turns out to have members
-	ownTail   []byte // likewise
-	told      int
-	slow      []*session
+	stamp   uint64
+	tail    []byte // made when the first room turns out to have members
+	ownTail []byte // likewise
+	told    int
+	slow    []*session
 }
 
 func (p *pass) tell(r *room) {
@@ -237,21 +266,12 @@ func (p *pass) tell(r *room) {
 	for i := range r.members {
 		m := &r.members[i]
 		s := m.session
-		switch {
-		case s.stamp == p.stamp: // it was in an earlier room
-			continue
-		case p.seq != 0 && p.seq <= max(s.since, m.since):
-			continue
-		case !s.chosen.hear(p.namespace, r.name):
-			continue
-		case s.id == p.origin:
-			continue
-		case len(p.except) > 0 && slices.Contains(p.except, s.userID()):
+		if s.stamp == p.stamp || !p.isFor(m, r.name) { // it was in an earlier room
 			continue
 		}
 		s.stamp = p.stamp
 		f := frame
-		if own != frame && s.userID() == p.actor {
+		if own != frame && (s.userID() == p.actor || r.name == schema.RoomAdmin) {
 			f = own
 		}
 		if p.seq != 0 && s.resuming != nil {
@@ -264,6 +284,36 @@ func (p *pass) tell(r *room) {
 		}
 		p.told++
 	}
+}
+
+// isFor reports whether a socket is told in a room that it is in.
+func (d *delivery) isFor(m *member, room string) bool {
+	switch {
+	case d.seq != 0 && d.seq <= max(m.session.since, m.since):
+		return false
+	case !m.chosen.hear(d.event, room):
+		return false
+	case m.id == d.origin:
+		return false
+	}
+	return !d.excepts(m.userID(), room)
+}
+
+// setOf makes a set of users, nil of none.
+func setOf(users []string) map[string]bool {
+	if len(users) == 0 {
+		return nil
+	}
+	set := make(map[string]bool, len(users))
+	for _, id := range users {
+		set[id] = true
+	}
+	return set
+}
+
+// excepts reports whether a user is not told in a room whatever they listen to.
+func (d *delivery) excepts(user, room string) bool {
+	return room != schema.RoomAdmin && d.except[user]
 }
 
 // namespaces is a set of namespaces.
@@ -280,10 +330,12 @@ func bitOf(n schema.Namespace) namespaces {
 	return ^namespaces(0)
 }
 
-// hear reports whether a socket that listens to the set is told what is said in a
-// room in one of the given namespaces. The public room is for every socket.
-func (set namespaces) hear(said namespaces, room string) bool {
-	return set&said != 0 || room == schema.RoomPublic
+// hear reports whether a socket that listens to the set is told of an event in a
+// room that it is in. What moderators do is told everybody whom it concerns: of
+// /admin the set decides only in room admin.
+func (set namespaces) hear(event, room string) bool {
+	said := bitOf(schema.NamespaceOf(event))
+	return set&said != 0 || said == bitOf(schema.Admin) && room != schema.RoomAdmin
 }
 
 func (set namespaces) list() []schema.Namespace {

@@ -84,7 +84,7 @@ func TestRoomsAgainstSets(t *testing.T) {
 			"push": func(t *rapid.T) {
 				origin := anyone(t)
 				to := rapid.SliceOfN(roomName, 1, 4).Draw(t, "rooms")
-				h.deliver(1, []delivery{{event: "post:like", seq: 1, rooms: to, origin: origin.id}})
+				h.deliver(1, []delivery{{event: "post:like", seq: 1, rooms: to, origin: origin.id}}, nil)
 				for id, s := range sockets {
 					first := slices.IndexFunc(to, func(room string) bool { return rooms[room][id] })
 					var heard []byte
@@ -137,7 +137,7 @@ func TestWhoIsBackInARoomIsNotEvictedByAnEarlierRecord(t *testing.T) {
 		h.sockets[s.id] = s
 		h.join(s, "conversation:A", since, 1)
 	}
-	h.deliver(5, []delivery{{event: "conversation:update", seq: 5, rooms: []string{"conversation:A"}, evicted: []string{"alice"}}})
+	h.deliver(5, []delivery{{event: "conversation:update", seq: 5, rooms: []string{"conversation:A"}, evicted: []string{"alice"}}}, nil)
 	if h.isIn(was, "conversation:A") || !h.isIn(back, "conversation:A") {
 		t.Errorf("in the room: the one who was there %v, the one who is back %v", h.isIn(was, "conversation:A"), h.isIn(back, "conversation:A"))
 	}
@@ -152,9 +152,9 @@ func TestSlowSocketsAreNamedAndOthersToldAll(t *testing.T) {
 		h.join(s, schema.RoomPublic, 0, 1)
 	}
 	for i := 1; i <= 3; i++ {
-		told, tooSlow := h.deliver(0, []delivery{{event: "post:like", rooms: []string{schema.RoomPublic}}})
-		if i <= 2 && (told != 2 || tooSlow != nil) || i == 3 && (told != 1 || len(tooSlow) != 1 || tooSlow[0] != slow) {
-			t.Errorf("push %d: told %d, too slow %v", i, told, tooSlow)
+		out := h.deliver(0, []delivery{{event: "post:like", rooms: []string{schema.RoomPublic}}}, nil)
+		if i <= 2 && (out.count != 2 || out.slow != nil) || i == 3 && (out.count != 1 || len(out.slow) != 1 || out.slow[0] != slow) {
+			t.Errorf("push %d: told %d, too slow %v", i, out.count, out.slow)
 		}
 	}
 	slow.out.seal(nil, nil, true)
@@ -173,7 +173,7 @@ func TestFactsUpToTheConnectAckAreNotPushed(t *testing.T) {
 		seq  uint64
 		told int
 	}{{4, 0}, {5, 0}, {6, 1}, {0, 1}} { // 0: a signal, which has no place in the log
-		if told, _ := h.deliver(c.seq, []delivery{{event: "post:like", seq: c.seq, rooms: []string{"user:alice"}}}); told != c.told {
+		if told := h.deliver(c.seq, []delivery{{event: "post:like", seq: c.seq, rooms: []string{"user:alice"}}}, nil).count; told != c.told {
 			t.Errorf("connected at 5, told of %d: %d", c.seq, told)
 		}
 	}
@@ -208,16 +208,16 @@ func TestARoomIsEnteredAsOfAPlace(t *testing.T) {
 		t.Fatal("not let in")
 	}
 	for seq, want := range map[uint64]int{9: 0, 10: 0, 11: 1} {
-		if told, _ := h.deliver(seq, []delivery{push(seq)}); told != want {
+		if told := h.deliver(seq, []delivery{push(seq)}, nil).count; told != want {
 			t.Errorf("let in as of 10, told of %d: %d", seq, told)
 		}
 	}
 	removal := push(12)
 	removal.evicted = []string{"bob"}
-	if told, _ := h.deliver(12, []delivery{removal}); told != 1 {
+	if told := h.deliver(12, []delivery{removal}, nil).count; told != 1 {
 		t.Error("not told of being removed")
 	}
-	if told, _ := h.deliver(13, []delivery{push(13)}); told != 0 {
+	if told := h.deliver(13, []delivery{push(13)}, nil).count; told != 0 {
 		t.Error("told of what came after the removal")
 	}
 	if joined, stale := h.join(s, "conversation:C", 11, 9); joined || !stale {

@@ -18,20 +18,27 @@ func (b *bucket) take(now time.Time, events int, window time.Duration) (wait tim
 	if events == 0 {
 		return 0
 	}
-	ms := now.UnixMilli()
-	perMs := float64(events) / float64(window.Milliseconds())
-	b.spent = max(0, b.spent-float64(max(0, ms-b.at))*perMs)
-	b.at = ms
+	b.spent = b.spentAt(now, events, window)
+	b.at = now.UnixMilli()
 	// Fractions of an event that only rounding made are no reason to refuse.
 	if over := b.spent + 1 - float64(events); over > 1e-9 {
 		b.refused++
 		// Up to whole milliseconds, as the wire says it: who waits that long must not
 		// be refused again.
-		return time.Duration(math.Ceil(over/perMs)) * time.Millisecond
+		return time.Duration(math.Ceil(over/perMs(events, window))) * time.Millisecond
 	}
 	b.spent++
 	b.refused = max(0, b.refused-1)
 	return 0
+}
+
+// spentAt is how many events are taken and not given back by now.
+func (b *bucket) spentAt(now time.Time, events int, window time.Duration) float64 {
+	return max(0, b.spent-float64(max(0, now.UnixMilli()-b.at))*perMs(events, window))
+}
+
+func perMs(events int, window time.Duration) float64 {
+	return float64(events) / float64(window.Milliseconds())
 }
 
 // goesOn reports whether the client keeps sending although it was told to wait:

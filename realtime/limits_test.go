@@ -3,6 +3,7 @@ package realtime_test
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -121,6 +122,11 @@ func TestRoomsOfOneSocket(t *testing.T) {
 	alice.refused(schema.TooManyRooms, "post:join", schema.PostRef{PostID: three})
 	alice.do("post:leave", schema.PostRef{PostID: one})
 	alice.do("post:join", schema.PostRef{PostID: three})
+
+	back := g.comesBack(t, "alice", alice.Connected().Seq, schema.PostRoom(one), schema.PostRoom(two), schema.PostRoom(three))
+	if got, want := back.Connected().Rooms, []string{"user:alice", "public", schema.PostRoom(one), schema.PostRoom(two)}; !slices.Equal(got, want) {
+		t.Errorf("back in %q, want %q", got, want)
+	}
 }
 
 func TestFactsInFlight(t *testing.T) {

@@ -18,6 +18,8 @@ type metrics struct {
 	pushes  prometheus.Counter
 	closes  *prometheus.CounterVec
 	refused *prometheus.CounterVec
+	limited *prometheus.CounterVec
+	slowed  *prometheus.CounterVec
 	resumes *prometheus.CounterVec
 	resumed prometheus.Counter
 }
@@ -49,6 +51,12 @@ func newMetrics(s *Server) (*metrics, error) {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "roomlog_refused_connections_total", Help: "Connections refused before the upgrade, by reason.",
 		}, []string{"reason"}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "roomlog_rate_limited_total", Help: "What came too often and was refused, by limit: socket, user, connect, post, report, upgrade or control.",
+		}, []string{"limit"}),
+		slowed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "roomlog_slowed_total", Help: "What sockets that press were made to wait for: pause, after a refusal, or turn, after most of what they may do at once.",
+		}, []string{"by"}),
 		resumes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "roomlog_resumes_total", Help: "Clients that asked for what they missed, by outcome: resumed or why they were told to read anew.",
 		}, []string{"outcome"}),
@@ -60,7 +68,7 @@ func newMetrics(s *Server) (*metrics, error) {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value(s.Stats())) })
 	}
 	for _, c := range []prometheus.Collector{
-		m.events, m.acks, m.pushes, m.closes, m.refused, m.resumes, m.resumed,
+		m.events, m.acks, m.pushes, m.closes, m.refused, m.limited, m.slowed, m.resumes, m.resumed,
 		gauge("roomlog_sockets", "Open sockets.", func(st Stats) int { return st.Sockets }),
 		gauge("roomlog_rooms", "Rooms with at least one socket.", func(st Stats) int { return st.Rooms }),
 		gauge("roomlog_users", "Users with at least one socket.", func(st Stats) int { return st.Users }),

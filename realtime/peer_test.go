@@ -19,7 +19,8 @@ type peer struct {
 	*client.Client
 	t      testing.TB
 	user   string
-	pushes chan schema.Frame // but socket:hello and those of barriers
+	pushes chan schema.Frame // but socket:hello, those of barriers, and
+	notes  chan schema.Frame // notification:new and notification:count
 	n, seq uint64            // of the last push; the reading goroutine's
 }
 
@@ -42,7 +43,7 @@ func (g *gateway) connectWith(t testing.TB, user string, o client.Options) *peer
 
 func (g *gateway) dial(t testing.TB, user string, o client.Options) (*peer, error) {
 	t.Helper()
-	p := &peer{t: t, user: user, pushes: make(chan schema.Frame, 10_000)}
+	p := &peer{t: t, user: user, pushes: make(chan schema.Frame, 10_000), notes: make(chan schema.Frame, 10_000)}
 	o.OnPush = p.onPush
 	c, err := client.Dial(t.Context(), "ws://"+g.addr+"/ws", o)
 	if err != nil {
@@ -72,7 +73,12 @@ func (p *peer) onPush(f schema.Frame) {
 	if f.Event == "socket:hello" || strings.Contains(string(f.Data), barrierTarget) {
 		return
 	}
-	p.pushes <- f
+	switch f.Event {
+	case "notification:new", "notification:count":
+		p.notes <- f
+	default:
+		p.pushes <- f
+	}
 }
 
 // do sends a command, which must succeed, and returns its ack.
@@ -116,6 +122,46 @@ func (p *peer) hears(event, room string) schema.Frame {
 		p.t.Fatalf("%s did not hear %s in %q", p.user, event, room)
 	}
 	return schema.Frame{}
+}
+
+// notified returns the next notification that the peer hears of.
+func (p *peer) notified() schema.Notification {
+	p.t.Helper()
+	return as[schema.NotificationNew](p.t, p.hearsNote("notification:new")).Notification
+}
+
+// counts checks that the next thing the peer hears of their notifications is how
+// many are unread.
+func (p *peer) counts(want int) {
+	p.t.Helper()
+	if got := as[schema.NotificationCount](p.t, p.hearsNote("notification:count")).Count; got != want {
+		p.t.Fatalf("%s: %d unread notifications, want %d", p.user, got, want)
+	}
+}
+
+func (p *peer) hearsNote(event string) schema.Frame {
+	p.t.Helper()
+	select {
+	case f := <-p.notes:
+		if f.Event != event || f.Room != "user:"+p.user {
+			p.t.Fatalf("%s heard %s in %q (%s), want %s", p.user, f.Event, f.Room, f.Data, event)
+		}
+		return f
+	case <-time.After(patience):
+		p.t.Fatalf("%s did not hear %s", p.user, event)
+	}
+	return schema.Frame{}
+}
+
+// noNotes checks that nothing about notifications is on its way.
+func (p *peer) noNotes() {
+	p.t.Helper()
+	p.bar()
+	select {
+	case f := <-p.notes:
+		p.t.Errorf("%s heard %s: %s", p.user, f.Event, f.Data)
+	default:
+	}
 }
 
 const barrierTarget = "barrier-"

@@ -159,15 +159,13 @@ func (s *Server) presenceNews(now time.Time) []news {
 }
 
 // announce tells each piece of news to the connected followers of its user, and to
-// those who share a conversation with them.
+// those who share a conversation with them. A block has ended the following, and
+// makes two no partners.
 func (s *Server) announce(all []news) {
 	err := s.cfg.Models.View(func(v *projections.View) error {
 		for i := range all {
 			n := &all[i]
-			n.users = slices.DeleteFunc(s.connectedFollowers(v, n.about).ids, func(id string) bool {
-				return v.Blocked(id, n.about)
-			})
-			n.users = slices.AppendSeq(n.users, v.Partners(n.about))
+			n.users = slices.AppendSeq(s.connectedFollowers(v, n.about).ids, v.Partners(n.about))
 		}
 		return nil
 	})
@@ -176,7 +174,7 @@ func (s *Server) announce(all []news) {
 		return
 	}
 	for i := range all {
-		s.deliver(0, all[i].delivery)
+		s.deliver(0, []delivery{all[i].delivery}, nil)
 	}
 }
 
@@ -196,7 +194,7 @@ func (s *Server) presenceOf(v *projections.View, viewer, id string) schema.Prese
 			seen, known = schema.TimeOf(time.Now()), true
 		}
 	}
-	if at, ok := s.presence.lastSeen[id]; ok && at > seen {
+	if at := s.presence.lastSeen[id]; at > seen {
 		seen, known = at, true
 	}
 	if known {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"roomlog/eventlog"
 	"roomlog/realtime"
 	"roomlog/schema"
 )
@@ -32,6 +33,10 @@ func TestPresence(t *testing.T) {
 		if got := as[schema.UserPresence](t, p.hears("user:online", "user:bob")); got.UserID != "alice" || got.LastSeen.Go().Before(before) {
 			t.Errorf("%+v", got)
 		}
+	}
+	for range 3 { // it is now that she is seen
+		first := *online(t, erin, "alice").LastSeen
+		eventually(t, "a moment passes", func() bool { return *online(t, erin, "alice").LastSeen > first })
 	}
 	phone := g.connect(t, "alice") // a second device is no news
 	if got := online(t, erin, "alice"); !got.Online || got.LastSeen == nil {
@@ -67,7 +72,13 @@ func TestBackWithinTheGracePeriod(t *testing.T) {
 	bob.hears("user:online", "user:bob")
 	alice.Close()
 	eventually(t, "her socket is gone", func() bool { return g.server.Stats().Sockets == 2 })
-	if !online(t, bob, "alice").Online {
+	var gone schema.Presence
+	eventually(t, "she left a moment ago", func() bool {
+		asked := schema.TimeOf(time.Now())
+		gone = online(t, bob, "alice")
+		return !gone.Online || asked-*gone.LastSeen >= 20
+	})
+	if !gone.Online {
 		t.Error("alice is offline within the grace period")
 	}
 	g.connect(t, "alice")
@@ -119,6 +130,23 @@ func TestLastSeenSurvivesARestart(t *testing.T) {
 	eventually(t, "the stored signals are read", func() bool { return online(t, bob, "alice").LastSeen != nil })
 	if got := *online(t, bob, "alice").LastSeen; got.Go().Sub(left.Go()).Abs() > time.Second {
 		t.Errorf("alice was last seen %v, not %v", got, left)
+	}
+}
+
+// A user may be connected to another server of the same log.
+func TestSeenByAnotherServer(t *testing.T) {
+	g := openGateway(t, nil)
+	bob := g.connect(t, "bob")
+	seen := schema.TimeOf(time.Now().Add(-time.Minute))
+	if err := g.log.Signal(eventlog.Record{
+		ID: eventlog.NewID(time.Now()), Time: seen, Event: "socket:connect", Entity: "user:alice",
+		Actor: schema.Actor{ID: "alice", Username: "alice"}, Data: []byte(`{}`), Socket: "elsewhere",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "bob sees that she was there", func() bool { return online(t, bob, "alice").LastSeen != nil })
+	if got := online(t, bob, "alice"); got.Online || *got.LastSeen != seen {
+		t.Errorf("alice, on another server at %v: %+v", seen, got)
 	}
 }
 

@@ -89,6 +89,7 @@ func (w *world) apply(r eventlog.Record) (rooms []string, changed [][2]string) {
 	case "user:block":
 		var d schema.TargetAction
 		data(&d)
+		w.blocks[[2]string{user, d.TargetID}] = d.Action == schema.ActionBlock
 		if d.Action == schema.ActionBlock {
 			for _, edge := range [][2]string{{user, d.TargetID}, {d.TargetID, user}} {
 				w.follows[edge] = false
@@ -100,6 +101,46 @@ func (w *world) apply(r eventlog.Record) (rooms []string, changed [][2]string) {
 		w.rt.Fatalf("the model does not know %s", r.Event)
 	}
 	return rooms, changed
+}
+
+// apart returns who is not told what a user did to a post, because of a block; nil
+// where blocks do not matter.
+func (w *world) apart(r eventlog.Record) map[string]bool {
+	switch r.Event {
+	case "post:like", "post:share", "post:comment", "comment:update":
+	default:
+		return nil
+	}
+	apart := map[string]bool{}
+	for _, u := range w.users {
+		apart[u] = w.blocks[[2]string{u, r.Actor.ID}] || w.blocks[[2]string{r.Actor.ID, u}]
+	}
+	return apart
+}
+
+// pairOf returns the two of a block, in order.
+func (w *world) pairOf(r eventlog.Record) [2]string {
+	var d schema.TargetAction
+	if err := json.Unmarshal(r.Data, &d); err != nil {
+		w.rt.Fatalf("record %d: %v", r.Seq, err)
+	}
+	return [2]string{min(r.Actor.ID, d.TargetID), max(r.Actor.ID, d.TargetID)}
+}
+
+// notSure is told between whom a block began or ended in the round: who is told of
+// one's doings is looked up a moment after the record's place.
+func (e *expectation) notSure(parted map[[2]string]bool) {
+	if e.apart == nil {
+		return
+	}
+	e.unsure = map[string]bool{}
+	for pair := range parted {
+		for i, u := range pair {
+			if pair[1-i] == e.actor {
+				e.unsure[u] = true
+			}
+		}
+	}
 }
 
 // toggle puts a member into a set or takes it out; a record that changes

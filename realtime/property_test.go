@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -48,6 +47,7 @@ type world struct {
 
 	posts    map[string]*modelPost
 	follows  map[[2]string]bool // follower, followed
+	blocks   map[[2]string]bool // blocker, blocked
 	postIDs  []string           // also deleted ones: what commands may name
 	comments []modelComment     // likewise
 }
@@ -70,7 +70,7 @@ type ack struct {
 }
 
 func newWorld(t *testing.T, rt *rapid.T, g *gateway, history int) *world {
-	w := &world{rt: rt, gateway: g, posts: map[string]*modelPost{}, follows: map[[2]string]bool{}}
+	w := &world{rt: rt, gateway: g, posts: map[string]*modelPost{}, follows: map[[2]string]bool{}, blocks: map[[2]string]bool{}}
 	w.from = g.log.Durable() + 1
 	for u := range rapid.IntRange(2, 4).Draw(rt, "users") {
 		user := fmt.Sprintf("u%d.%d", history, u)
@@ -256,117 +256,6 @@ func (w *world) checkAcks(records []eventlog.Record) []eventlog.Record {
 		}
 	}
 	return slices.DeleteFunc(records, func(r eventlog.Record) bool { return !ok[r.Seq] })
-}
-
-// expectation is a push that sockets in one of the rooms must get. The
-// followers in maybe changed during the round, so they may or may not.
-type expectation struct {
-	seq   uint64
-	event string
-	from  string // socket id of the sender, which must not get it
-	rooms []string
-	maybe []string
-}
-
-// checkPushes holds what each socket was pushed against what it should have been.
-func (w *world) checkPushes(applied []eventlog.Record) {
-	before := map[[2]string]bool{}
-	for edge, on := range w.follows {
-		before[edge] = on
-	}
-	touched := map[[2]string]bool{}
-	type posted struct {
-		at     int
-		author string
-	}
-	var want []expectation
-	var posts []posted
-	for _, r := range applied {
-		rooms, changed := w.apply(r)
-		for _, edge := range changed {
-			touched[edge] = true
-		}
-		if r.Event == "post:create" {
-			posts = append(posts, posted{len(want), r.Actor.ID})
-		}
-		want = append(want, expectation{seq: r.Seq, event: r.Event, from: r.Socket, rooms: rooms})
-	}
-	for _, p := range posts {
-		for _, u := range w.users {
-			edge := [2]string{u, p.author}
-			switch {
-			case touched[edge]:
-				want[p.at].maybe = append(want[p.at].maybe, "user:"+u)
-			case before[edge]:
-				want[p.at].rooms = append(want[p.at].rooms, "user:"+u)
-			}
-		}
-	}
-	for _, m := range w.sockets {
-		m.check(w.rt, want)
-	}
-}
-
-func (m *member) check(rt *rapid.T, want []expectation) {
-	var must []expectation
-	may := map[uint64]bool{}
-	for _, e := range want {
-		in := func(room string) bool { return m.rooms[room] }
-		switch {
-		case e.from == m.conn.Hello().SocketID:
-		case slices.ContainsFunc(e.rooms, in):
-			must = append(must, e)
-		case slices.ContainsFunc(e.maybe, in):
-			may[e.seq] = true
-		}
-	}
-	certain := func() []schema.Frame {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		return slices.DeleteFunc(slices.Clone(m.pushes), func(f schema.Frame) bool {
-			return may[f.Seq] || f.Seq == 0 // presence has no place in the log
-		})
-	}
-	deadline := time.Now().Add(10 * time.Second)
-	for len(certain()) < len(must) && time.Now().Before(deadline) {
-		_, _ = m.conn.Do(context.Background(), "socket:ping", nil, "")
-	}
-	// One more round trip: whatever was queued for this socket too much is here now.
-	_, _ = m.conn.Do(context.Background(), "socket:ping", nil, "")
-	got := certain()
-	if len(got) != len(must) {
-		rt.Fatalf("%s in %v was pushed %s\nbut should have been %s", m.user, m.rooms, seqs(got), wanted(must))
-	}
-	for i, e := range must {
-		f := got[i]
-		if f.Seq != e.seq || f.Event != e.event {
-			rt.Fatalf("%s was pushed %s\nbut should have been %s", m.user, seqs(got), wanted(must))
-		}
-		if !m.rooms[f.Room] {
-			rt.Fatalf("%s was pushed %d as of room %s, which it is not in", m.user, f.Seq, f.Room)
-		}
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i := 1; i < len(m.pushes); i++ {
-		if m.pushes[i].N != m.pushes[i-1].N+1 {
-			rt.Fatalf("%s: push n=%d follows n=%d", m.user, m.pushes[i].N, m.pushes[i-1].N)
-		}
-	}
-}
-
-func seqs(frames []schema.Frame) (s string) {
-	for _, f := range frames {
-		s += fmt.Sprintf(" %d %s", f.Seq, f.Event)
-	}
-	return s
-}
-
-func wanted(want []expectation) (s string) {
-	for _, e := range want {
-		s += fmt.Sprintf(" %d %s", e.seq, e.event)
-	}
-	return s
 }
 
 // checkCounts asks over a socket for every count and compares it with the set

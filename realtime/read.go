@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"slices"
+	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -38,19 +40,24 @@ type frameReader struct {
 	r, w       int
 	header     [ws.MaxHeaderSize]byte
 	control    func(op ws.OpCode, payload []byte) // told of every ping and pong; payload is valid during the call
+	// since is when the rest of a message that has begun was first waited for, in Unix
+	// ms; 0 while none is. Whoever watches may load it from another goroutine.
+	since atomic.Int64
 }
 
-// newFrameReader starts with the bytes that the handshake already took off conn.
-func newFrameReader(conn net.Conn, ahead []byte, maxMessage int, control func(ws.OpCode, []byte)) frameReader {
-	r := frameReader{conn: conn, maxMessage: maxMessage, control: control}
+// start begins with the bytes that the handshake already took off conn.
+func (r *frameReader) start(conn net.Conn, ahead []byte, maxMessage int, control func(ws.OpCode, []byte)) {
+	r.conn, r.maxMessage, r.control = conn, maxMessage, control
 	r.buf = make([]byte, max(readBufferBytes, len(ahead)))
 	r.w = copy(r.buf, ahead)
-	return r
 }
 
 // Read reads through the small buffer, past it when p is larger.
 func (r *frameReader) Read(p []byte) (int, error) {
 	if r.r == r.w {
+		if r.since.Load() == 0 {
+			r.since.Store(time.Now().UnixMilli())
+		}
 		if len(p) >= len(r.buf) {
 			return r.conn.Read(p)
 		}
@@ -82,6 +89,7 @@ func (r *frameReader) wait() error {
 // or what the connection said.
 func (r *frameReader) next() (*buffer, error) {
 	message, err := r.message()
+	r.since.Store(0)
 	if err != nil && message != nil {
 		message.free()
 		message = nil
@@ -92,7 +100,13 @@ func (r *frameReader) next() (*buffer, error) {
 func (r *frameReader) message() (message *buffer, err error) {
 	state := ws.StateServerSide
 	have, checked := 0, 0 // bytes of the message; how many of them are whole characters
-	for {
+	for frames := 0; ; {
+		if message == nil { // between messages a client may be quiet for as long as it likes
+			r.since.Store(0)
+			if err := r.wait(); err != nil {
+				return nil, err
+			}
+		}
 		h, err := r.nextHeader(state, have)
 		if err != nil {
 			return message, err
@@ -105,6 +119,9 @@ func (r *frameReader) message() (message *buffer, err error) {
 		}
 		if message == nil {
 			message = newBuffer()
+		}
+		if frames++; frames > r.maxMessage { // empty ones: no message needs more frames than bytes
+			return message, &protocolError{ws.StatusMessageTooBig, fmt.Sprintf("more than %d fragments", r.maxMessage)}
 		}
 		if checked, err = r.readPayload(message, checked, h); err != nil {
 			return message, err

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"roomlog/eventlog"
 	"roomlog/projections"
 	"roomlog/schema"
 )
@@ -30,6 +29,9 @@ const (
 	// slow to read holds that much memory.
 	resumeChunk = 256
 	resumeBytes = 256 << 10
+	// lightResume is how many missed pushes are told at once, a few milliseconds' work;
+	// who missed more is greedy, see pressure.go.
+	lightResume = 64
 	// resumeWait is how long a client that is ahead of the read models waits for
 	// them: another node told it of what this one has yet to apply.
 	resumeWait = 5 * time.Second
@@ -74,6 +76,7 @@ type recovery struct {
 	user   string
 	chosen namespaces
 	asked  []string // rooms of posts and conversations that the client says it was in
+	greedy bool     // the user was told much again lately, see pressure.go
 }
 
 // notForAsking reports whether a room is one that sockets are in without asking,
@@ -85,8 +88,10 @@ func notForAsking(room string) bool {
 
 // missed is what a client was not told, up to a place in the log.
 type missed struct {
-	upTo    uint64
-	seqs    []uint64
+	upTo      uint64
+	suspended bool
+	projections.Missed
+	unread  int      // notifications
 	rooms   []string // those asked for that may be entered
 	tooMany bool
 }
@@ -99,18 +104,24 @@ func (s *session) comeBack(e entry, from *schema.Resume) *schema.Error {
 	for {
 		reason := server.foreign(from)
 		m, err := c.missedSince(from.Seq, reason == "")
+		may := true
+		if err == nil && reason == "" && !m.tooMany {
+			may, c.greedy = server.hub.mayResume(c.user, len(m.Seqs), server.cfg.MaxResume*resumeBudgets, time.Now())
+		}
 		switch {
 		case errors.Is(err, errGone):
 			return schema.NewError(schema.ShuttingDown, "")
 		case err != nil:
 			server.log.Error("resume: reading what was missed", "error", err)
 			return schema.NewError(schema.Internal, "")
+		case m.suspended:
+			return schema.NewError(schema.Suspended, "")
 		case m.tooMany:
 			reason = schema.ResyncTooFar
-		case reason == "" && !server.hub.mayResume(c.user, len(m.seqs), server.cfg.MaxResume*resumeBudgets, time.Now()):
+		case !may:
 			reason = schema.ResyncUnavailable
 		}
-		e.rooms, e.asOf, e.resuming = m.rooms, m.upTo, nil
+		e.rooms, e.asOf, e.checked, e.resuming = m.rooms, m.upTo, m.upTo, nil
 		if reason == "" {
 			e.resuming = &resume{limits: &server.cfg}
 		}
@@ -167,7 +178,7 @@ func (c *recovery) missedSince(after uint64, list bool) (m missed, err error) {
 	}
 	defer server.listing.end()
 	err = server.cfg.Models.View(func(v *projections.View) error {
-		m.upTo = v.Seq()
+		m.upTo, m.suspended = v.Seq(), v.Suspended(c.user, schema.TimeOf(time.Now()))
 		heard := ownRooms(c.user, c.chosen)
 		for _, room := range c.asked {
 			typ, _, _ := schema.ParseRoom(room)
@@ -181,8 +192,9 @@ func (c *recovery) missedSince(after uint64, list bool) (m missed, err error) {
 			}
 		}
 		if list {
+			m.unread = v.UnreadNotifications(c.user)
 			var ok bool
-			m.seqs, ok = v.Missed(c.user, heard, after, m.upTo, server.cfg.MaxResume)
+			m.Missed, ok = v.Missed(c.user, heard, after, m.upTo, server.cfg.MaxResume)
 			m.tooMany = !ok
 		}
 		return nil
@@ -195,12 +207,12 @@ func (c *recovery) catchUp(m missed) error {
 	server, h := c.server, &c.server.hub
 	count := 0
 	for {
-		told, err := c.retell(m.seqs)
+		told, err := c.retell(&m)
 		count += told
 		if err != nil {
 			return err
 		}
-		if live, slow := c.nowLive(m.upTo, count); live {
+		if live, slow := c.nowLive(&m, count); live {
 			server.metrics.resumes.WithLabelValues("resumed").Inc()
 			server.metrics.resumed.Add(float64(count))
 			if slow {
@@ -222,116 +234,30 @@ func (c *recovery) catchUp(m missed) error {
 }
 
 // nowLive ends the resume when everything after upTo is held or still to be
-// delivered: socket:resumed, then what is held. slow means that it did not fit:
+// delivered: the count of notifications, socket:resumed, then what is held. slow means that it did not fit:
 // then pushes go on passing the socket by until the caller has closed it, so that
 // none comes after those that are missing.
-func (c *recovery) nowLive(upTo uint64, count int) (live, slow bool) {
+func (c *recovery) nowLive(m *missed, count int) (live, slow bool) {
 	h := &c.server.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := c.resuming
-	if !r.holding && h.delivered > upTo {
+	if !r.holding && h.delivered > m.upTo {
 		return false, false
 	}
-	slow = !c.out.push(ownPush("socket:resumed", mustJSON(schema.Resumed{Seq: upTo, Count: count})))
+	if user := schema.UserRoom(c.user); c.chosen.hear(noteCount, user) {
+		slow = !c.out.push(noteFrame(noteCount, user, 0, schema.TimeOf(time.Now()), schema.NotificationCount{Count: m.unread}))
+	}
+	slow = slow || !c.out.push(ownPush("socket:resumed", mustJSON(schema.Resumed{Seq: m.upTo, Count: count})))
 	for _, held := range r.held {
-		if held.seq > upTo && !slow {
+		if held.seq > m.upTo && !slow {
 			slow = !c.out.push(held.pushFrame)
 		}
 	}
 	if !slow {
-		c.resuming, c.since = nil, upTo
+		c.resuming, c.since = nil, m.upTo
 	}
 	return true, slow
-}
-
-// retell sends what the records tell the client, and returns how many pushes that
-// were. It waits for the client to read, but holds nothing meanwhile that others
-// wait for.
-func (c *recovery) retell(seqs []uint64) (told int, err error) {
-	for len(seqs) > 0 {
-		var frames []pushFrame
-		frames, seqs, err = c.retold(seqs)
-		if err != nil {
-			return told, err
-		}
-		for i := range frames {
-			if err := c.send(&frames[i]); err != nil {
-				return told, err
-			}
-		}
-		told += len(frames)
-	}
-	return told, nil
-}
-
-// send queues a push when there is room for it.
-func (c *recovery) send(f *pushFrame) error {
-	for again := c.out.offer(f); again != nil; again = c.out.offer(f) {
-		select {
-		case <-again:
-		case <-c.server.ctx.Done():
-			return errGone
-		}
-	}
-	if c.out.isSealed() {
-		return errGone
-	}
-	return nil
-}
-
-// retold reads the first of some records from the log and encodes what they tell
-// the client. It returns which are left.
-func (c *recovery) retold(seqs []uint64) (_ []pushFrame, left []uint64, err error) {
-	server := c.server
-	if !server.retelling.take(server.ctx) {
-		return nil, nil, errGone
-	}
-	defer server.retelling.end()
-	chunk, left := seqs[:min(resumeChunk, len(seqs))], seqs[min(resumeChunk, len(seqs)):]
-	records := make([]eventlog.Record, 0, len(chunk))
-	size := 0
-	for r, err := range server.cfg.Log.Pick(server.ctx, chunk) {
-		if err != nil {
-			return nil, nil, err
-		}
-		records = append(records, r)
-		if size += len(r.Data); size > resumeBytes {
-			next, _ := slices.BinarySearch(seqs, r.Seq+1)
-			left = seqs[next:]
-			break
-		}
-	}
-	frames := make([]pushFrame, 0, len(records))
-	err = server.cfg.Models.View(func(v *projections.View) error {
-		for i := range records {
-			r := &records[i]
-			p, ok := v.Retell(*r)
-			room := c.roomOf(&p)
-			if !ok || !c.chosen.hear(bitOf(schema.NamespaceOf(p.Event)), room) || slices.Contains(p.Except, c.user) {
-				continue
-			}
-			data := p.Data
-			if p.Own != nil && r.Actor.ID == c.user {
-				data = p.Own
-			}
-			frames = append(frames, pushFrame{head: newPushHead(p.Event, room, r.Seq), tail: newPushTail(r.Time, data)})
-		}
-		return nil
-	})
-	return frames, left, err
-}
-
-// roomOf returns the first of a push's rooms that the client was in: if none, it
-// was told in its user's.
-func (c *recovery) roomOf(p *projections.Push) string {
-	own := ownRooms(c.user, c.chosen)
-	for _, room := range p.Rooms {
-		if slices.Contains(own, room) || slices.Contains(c.asked, room) {
-			return room
-		}
-	}
-	return own[0]
 }
 
 // turns bound what is done for all clients at one time.
@@ -350,17 +276,18 @@ func (t turns) take(ctx context.Context) bool {
 func (t turns) end() { <-t }
 
 // mayResume takes a number of pushes from what a user may be told again in a
-// minute. It returns false when that is used up.
-func (h *hub) mayResume(user string, pushes, budget int, now time.Time) bool {
+// minute. It returns false when that is used up, and whether it is not the first of it.
+func (h *hub) mayResume(user string, pushes, budget int, now time.Time) (may, greedy bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u := h.users[user]
 	if u == nil {
-		return true
+		return true, false
 	}
 	if now.Sub(u.resumesSince) > time.Minute {
 		u.resumesSince, u.resumed = now, 0
 	}
+	greedy = u.resumed > lightResume
 	u.resumed += pushes
-	return u.resumed <= budget
+	return u.resumed <= budget, greedy
 }

@@ -3,9 +3,12 @@ package realtime
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"roomlog/schema"
 )
@@ -26,7 +29,7 @@ func comingBack(h *hub) *recovery {
 }
 
 func (h *hub) tellAlice(seq uint64) {
-	h.deliver(seq, []delivery{{event: "post:like", seq: seq, rooms: []string{"user:alice"}, data: json.RawMessage(`{}`)}})
+	h.deliver(seq, []delivery{{event: "post:like", seq: seq, rooms: []string{"user:alice"}, data: json.RawMessage(`{}`)}}, nil)
 }
 
 // queued returns the events and places of the pushes that wait to be written.
@@ -48,17 +51,18 @@ func TestPushesAreHeldForASocketThatComesBack(t *testing.T) {
 	c := comingBack(&s.hub)
 	c.session.server = s
 	s.hub.tellAlice(6)
-	if live, _ := c.nowLive(5, 0); live {
+	s.hub.deliver(0, nil, nil) // signals have no place, and change nothing about it
+	if live, _ := c.nowLive(&missed{upTo: 5}, 0); live {
 		t.Fatal("live, though 6 was delivered and not told")
 	}
 	c.resuming.holding = true
 	s.hub.tellAlice(7)
 	s.hub.tellAlice(8)
-	s.hub.deliver(0, []delivery{{event: "user:typing", rooms: []string{"user:alice"}, data: json.RawMessage(`{}`)}})
+	s.hub.deliver(0, []delivery{{event: "user:typing", rooms: []string{"user:alice"}, data: json.RawMessage(`{}`)}}, nil)
 	if got := c.queuedPushes(); !strings.HasPrefix(got, "user:typing") || strings.Contains(got, "post:like") {
 		t.Errorf("told %s meanwhile, want the signal alone", got)
 	}
-	if live, slow := c.nowLive(7, 2); !live || slow {
+	if live, slow := c.nowLive(&missed{upTo: 7}, 2); !live || slow {
 		t.Fatal("not live, though 8 is held")
 	}
 	s.hub.tellAlice(9)
@@ -82,10 +86,10 @@ func TestTooMuchToHoldIsReadAgain(t *testing.T) {
 			for seq := uint64(6); seq <= 20; seq++ {
 				s.hub.tellAlice(seq)
 			}
-			if live, _ := c.nowLive(5, 0); live || len(c.resuming.held) != 0 {
+			if live, _ := c.nowLive(&missed{upTo: 5}, 0); live || len(c.resuming.held) != 0 {
 				t.Errorf("live %v, %d held", live, len(c.resuming.held))
 			}
-			if live, _ := c.nowLive(20, 15); !live {
+			if live, _ := c.nowLive(&missed{upTo: 20}, 15); !live {
 				t.Error("not live, though all was read")
 			}
 			if got := fmt.Sprint(c.queuedPushes()); !strings.HasPrefix(got, "socket:resumed") || strings.Contains(got, "post:like") {
@@ -95,24 +99,67 @@ func TestTooMuchToHoldIsReadAgain(t *testing.T) {
 	}
 }
 
-// What was held may not fit any more: then the socket hears nothing that comes
-// after what is missing, however soon its queue has room again.
-func TestNothingFollowsAHeldPushThatDidNotFit(t *testing.T) {
-	s := &Server{hub: newHub()}
-	c := comingBack(&s.hub)
-	c.session.server = s
-	c.resuming.holding = true
-	s.hub.tellAlice(6)
-	s.hub.tellAlice(7)
-	c.out.limits.MaxQueuedFrames = 2
-	if live, slow := c.nowLive(5, 0); !live || !slow {
-		t.Fatalf("live %v, slow %v, want both: 7 does not fit behind socket:resumed and 6", live, slow)
+// Not all that waits may fit: then the socket hears what comes first, and nothing that
+// comes after what is missing, however soon its queue has room again.
+func TestNothingFollowsAPushThatDidNotFit(t *testing.T) {
+	waiting := []string{"user:typing ", "notification:count ", "socket:resumed 5", "post:like 6", "post:like 7"}
+	for _, all := range [][]string{waiting, waiting[:3]} {
+		seen := map[int]bool{}
+		for bytes := 0; bytes < 1500; bytes += 10 {
+			s := &Server{hub: newHub()}
+			c := comingBack(&s.hub)
+			c.session.server, c.chosen = s, bitOf(schema.Notifications)
+			c.resuming.holding = true
+			s.hub.deliver(0, []delivery{{event: "user:typing", rooms: []string{"user:alice"}, data: json.RawMessage(`{}`)}}, nil)
+			for seq := range len(all) - 3 {
+				s.hub.tellAlice(6 + uint64(seq))
+			}
+			c.out.limits.MaxQueuedBytes = bytes
+			live, slow := c.nowLive(&missed{upTo: 5}, 0)
+			told := c.queuedPushes()
+			fits := 1 // whatever its size
+			for fits < len(all) && told != strings.Join(all[:fits], ", ") {
+				fits++
+			}
+			if told != strings.Join(all[:fits], ", ") || !live || slow != (fits < len(all)) {
+				t.Fatalf("%d bytes: told %s, live %v, slow %v", bytes, told, live, slow)
+			}
+			seen[fits] = true
+			if s.hub.tellAlice(8); slow && c.queuedPushes() != "" {
+				t.Errorf("%d bytes: told more behind a gap", bytes)
+			}
+		}
+		if len(seen) != len(all) {
+			t.Errorf("of the pushes fit %v", slices.Sorted(maps.Keys(seen)))
+		}
 	}
-	if got, want := c.queuedPushes(), "socket:resumed 5, post:like 6"; got != want {
-		t.Errorf("told %s, want %s", got, want)
+}
+
+// A user is told so much again in a minute, whichever of their sockets asks: then no
+// more until it is over. Of one who has not been here there is nothing to count.
+func TestAUserHasABudgetOfWhatIsToldAgain(t *testing.T) {
+	h := newHub()
+	const budget = 100
+	begin := time.Now()
+	if may, greedy := h.mayResume("alice", 10*budget, budget, begin); !may || greedy {
+		t.Errorf("of a user who was away: may %v, greedy %v", may, greedy)
 	}
-	s.hub.tellAlice(8)
-	if got := c.queuedPushes(); got != "" {
-		t.Errorf("told %s behind a gap", got)
+	h.users["alice"] = new(user)
+	for _, step := range []struct {
+		after       time.Duration
+		pushes      int
+		may, greedy bool
+	}{
+		{0, lightResume, true, false},
+		{time.Second, 1, true, false},
+		{30 * time.Second, budget - lightResume - 1, true, true},
+		{time.Minute, 1, false, true},
+		{time.Minute + time.Second, budget, true, false},
+		{2 * time.Minute, 1, false, true},
+		{3 * time.Minute, 1, true, false},
+	} {
+		if may, greedy := h.mayResume("alice", step.pushes, budget, begin.Add(step.after)); may != step.may || greedy != step.greedy {
+			t.Errorf("after %v: may %v, greedy %v; want %v, %v", step.after, may, greedy, step.may, step.greedy)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package realtime_test
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -46,7 +47,7 @@ func (p *peer) caughtUp() []schema.Frame {
 	heard := p.until("socket:resumed")
 	last := heard[len(heard)-1]
 	heard = heard[:len(heard)-1]
-	facts := 0
+	facts := len(p.missedNotes())
 	for _, f := range heard {
 		if f.Seq != 0 {
 			facts++
@@ -56,6 +57,19 @@ func (p *peer) caughtUp() []schema.Frame {
 		p.t.Errorf("%s: %d pushes, and then %s", p.user, len(heard), last.Data)
 	}
 	return heard
+}
+
+// missedNotes returns the notifications that a client which comes back is told: the
+// count comes last, right before socket:resumed.
+func (p *peer) missedNotes() (notes []schema.Notification) {
+	p.t.Helper()
+	for {
+		f := <-p.notes
+		if f.Event == "notification:count" {
+			return notes
+		}
+		notes = append(notes, as[schema.NotificationNew](p.t, f).Notification)
+	}
 }
 
 // told shows pushes without what differs from socket to socket.
@@ -162,7 +176,10 @@ func TestWhatIsGoneOrForbiddenIsNotToldAgain(t *testing.T) {
 }
 
 func TestResync(t *testing.T) {
-	g := openGateway(t, func(c *realtime.Config) { c.MaxResume = 5 })
+	var wrong sheet
+	g := openGateway(t, func(c *realtime.Config) {
+		c.MaxResume, c.Logger = 5, slog.New(slog.NewTextHandler(&wrong, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	})
 	alice := g.connect(t, "alice")
 	alice.postMany(6, "more")
 	end := g.models.Applied()
@@ -172,6 +189,7 @@ func TestResync(t *testing.T) {
 	}{
 		{schema.ResyncEpoch, schema.Resume{Epoch: strings.Repeat("0", 26), Seq: end}},
 		{schema.ResyncEpoch, schema.Resume{Epoch: strings.Repeat("0", 26), Seq: end + 1000}},
+		{schema.ResyncEpoch, schema.Resume{Epoch: strings.Repeat("0", 26)}}, // nor is it too far
 		{schema.ResyncFuture, schema.Resume{Epoch: g.log.Epoch(), Seq: end + 1}},
 		{schema.ResyncTooFar, schema.Resume{Epoch: g.log.Epoch(), Seq: end - 6}},
 		{schema.ResyncTooFar, schema.Resume{Epoch: g.log.Epoch()}},
@@ -183,7 +201,11 @@ func TestResync(t *testing.T) {
 		if got := as[schema.Resync](t, phone.hears("socket:resync", "")); got.Reason != c.reason || got.Seq != end {
 			t.Errorf("resync %+v, want %s", got, c.reason)
 		}
+		phone.do("socket:ping", nil) // a socket like any other
 		phone.Close()
+	}
+	if wrong.String() != "" {
+		t.Errorf("the server says\n%s", &wrong)
 	}
 	phone := g.comesBack(t, "alice", end-5)
 	if missed := phone.caughtUp(); len(missed) != 5 {
@@ -193,22 +215,31 @@ func TestResync(t *testing.T) {
 	phone.hears("post:create", "user:alice")
 }
 
-// A user who comes back again and again does not make the server read for ever.
+// A user who comes back again and again does not make the server read for ever. Only
+// what they are told counts.
 func TestAUserIsToldAgainOnlySoOften(t *testing.T) {
 	g := openGateway(t, func(c *realtime.Config) { c.MaxResume, c.PresenceGrace = 10, time.Hour })
 	alice := g.connect(t, "alice")
-	alice.postMany(10, "more")
+	alice.postMany(11, "more")
+	resync := func(reason string, resume schema.Resume) {
+		t.Helper()
+		phone := g.connectWith(t, "alice", client.Options{Token: tokenFor(t, "alice"), Resume: &resume})
+		defer phone.Close()
+		if got := as[schema.Resync](t, phone.hears("socket:resync", "")); got.Reason != reason {
+			t.Errorf("resync %+v, want %s", got, reason)
+		}
+	}
 	for range 10 {
-		phone := g.comesBack(t, "alice", 0)
+		resync(schema.ResyncTooFar, schema.Resume{Epoch: g.log.Epoch()})
+		phone := g.comesBack(t, "alice", 1)
 		if missed := phone.caughtUp(); len(missed) != 10 {
 			t.Fatalf("told of %d", len(missed))
 		}
 		phone.Close()
 	}
-	phone := g.comesBack(t, "alice", 0)
-	if got := as[schema.Resync](t, phone.hears("socket:resync", "")); got.Reason != schema.ResyncUnavailable {
-		t.Errorf("resync %+v", got)
-	}
+	resync(schema.ResyncUnavailable, schema.Resume{Epoch: g.log.Epoch(), Seq: 1})
+	resync(schema.ResyncTooFar, schema.Resume{Epoch: g.log.Epoch()})
+	resync(schema.ResyncEpoch, schema.Resume{Epoch: strings.Repeat("0", 26), Seq: 1})
 }
 
 // Clients come back at every moment of a busy server: each has heard all, once.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,18 +32,24 @@ type Server struct {
 	audit   auditor
 	http    http.Server
 
+	limiters  limiters
+	addresses addresses
+
 	hub      hub
 	acks     acks
 	presence presence
 	workers  workers
+	tails    tails
 
 	// Of clients that come back: who missed nothing is not kept waiting by those who
 	// missed much.
 	listing   turns // whose missed pushes are being listed
 	retelling turns // whose missed pushes are being read
 
+	greedy turns // sockets that have used their share, see pressure.go
+
 	slots      atomic.Int64 // connections, with those in the handshake
-	handshakes atomic.Int64 // TCP connections that have not been upgraded
+	handshakes handshakes
 	draining   atomic.Bool
 	backlog    uint64 // the log's end when the server was made; see catchingUp
 
@@ -73,21 +80,26 @@ func New(cfg Config) (*Server, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.limiters, s.addresses.open = newLimiters(&cfg), make(map[netip.Addr]int)
+	s.handshakes.since = make(map[net.Conn]time.Time)
 	s.acks.waiting = make(map[string]waitingAck)
 	s.workers.tasks = make(chan *task)
+	s.greedy = make(turns, greedyTurns())
 	s.listing, s.retelling = make(turns, cfg.MaxResumesAtOnce), make(turns, cfg.MaxResumesAtOnce)
-	s.audit = auditor{log: cfg.Log, logger: s.log, samples: make(map[[2]string]*sample)}
+	s.tails = tails{reading: make(turns, 1), open: make(map[*session]*tail)}
+	s.audit = newAuditor(cfg.Log, cfg.AuditEvery, s.log)
 	var err error
 	if s.metrics, err = newMetrics(s); err != nil {
 		return nil, err
 	}
 	s.http = http.Server{
-		Handler:           s.routes(),
+		Handler:           s.asked(s.guard(s.routes())),
 		ReadHeaderTimeout: cfg.HandshakeTimeout,
 		ReadTimeout:       httpTimeout,
 		WriteTimeout:      httpTimeout,
 		IdleTimeout:       httpTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnContext:       s.connContext,
 		ConnState:         s.onConnState,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
@@ -171,6 +183,9 @@ func (s *Server) unready() string {
 		return "the read models take no records"
 	}
 	behind := int64(s.cfg.Log.Durable()) - int64(s.cfg.Models.Applied())
+	if p, running := s.cfg.Models.Rebuilding(); running && s.catchingUp() {
+		return fmt.Sprintf("making the read models anew: %d of %d records, %s left", p.Records, p.Of, p.ETA.Round(time.Second))
+	}
 	if behind > readyLag || s.catchingUp() {
 		return fmt.Sprintf("catching up: the read models are %d records behind", behind)
 	}
@@ -182,18 +197,11 @@ func (s *Server) unready() string {
 // are missing from them, and commands that build on those would be refused.
 func (s *Server) catchingUp() bool { return s.cfg.Models.Applied() < s.backlog }
 
-// onConnState bounds the TCP connections that have not been upgraded: those who
-// open many and send their headers slowly get no further than this.
-func (s *Server) onConnState(conn net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		if s.handshakes.Add(1) > int64(max(s.cfg.MaxHandshakes, s.cfg.MaxConnections)) {
-			s.metrics.refused.WithLabelValues("handshakes").Inc()
-			conn.Close()
-		}
-	case http.StateHijacked, http.StateClosed:
-		s.handshakes.Add(-1)
-	}
+// comeBackWithin is how many seconds a client should wait of a server that starts: it
+// is ready soon, unless it makes the read models anew.
+func (s *Server) comeBackWithin() int {
+	p, _ := s.cfg.Models.Rebuilding()
+	return max(1, min(30, int(p.ETA.Seconds())))
 }
 
 // start makes a session one of the server's sockets. It returns false when the

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,8 +32,14 @@ type session struct {
 	pong     atomic.Int64                  // Unix ms of the last pong
 	code     atomic.Uint32                 // roomlog's close code, 0: the server did not close it
 
-	handling sync.Mutex // held while a command is carried out
-	rate     bucket     // guarded by handling
+	handling sync.Mutex  // held while a command is carried out
+	rate     bucket      // guarded by handling
+	refused  bool        // the last command came too often; written with handling held, read by run when it is carried out
+	queues   atomic.Bool // it is not read from: it waits for a turn
+	greedy   bool        // it has used its share, see pressure.go; likewise
+	controls bucket      // run's: pings and pongs
+
+	from netip.Addr // by what its connection is counted
 
 	opened schema.Time // when it was upgraded
 	pinged int64       // Unix ms of the last ping, 0: none yet; the sweep's
@@ -50,7 +57,7 @@ type session struct {
 
 func newSession(server *Server, id string, conn net.Conn, ahead []byte, identity *Identity) *session {
 	s := &session{server: server, id: id, opened: schema.TimeOf(time.Now())}
-	s.in = newFrameReader(conn, ahead, server.cfg.MaxFrameBytes, s.onControl)
+	s.in.start(conn, ahead, server.cfg.MaxFrameBytes, s.onControl)
 	s.out.conn, s.out.limits, s.out.flusher = conn, &server.cfg, &server.sockets
 	s.identity.Store(identity)
 	return s
@@ -81,12 +88,13 @@ func (s *session) read() error {
 		if err != nil {
 			return err
 		}
-		s.server.workers.do(s, message)
+		s.carryOutInTurn(message)
 	}
 }
 
 // end carries out the rest of the closing handshake and forgets the socket.
 func (s *session) end(cause error) {
+	s.server.tails.stop(s)
 	within := s.server.cfg.CloseTimeout
 	var violation *protocolError
 	var closed *peerClosed
@@ -110,6 +118,7 @@ func (s *session) end(cause error) {
 		s.out.finish(false)
 	}
 	s.server.slots.Add(-1)
+	s.server.addresses.leave(s.from)
 }
 
 // hello sends socket:hello, the first frame.
@@ -142,8 +151,17 @@ func (s *session) answer(ack []byte) {
 	}
 }
 
-// onControl answers pings and notes pongs.
+// onControl answers pings and notes pongs, unless they come too often.
 func (s *session) onControl(op ws.OpCode, payload []byte) {
+	cfg := &s.server.cfg
+	if limit := cfg.rate(cfg.RateControls); s.controls.take(time.Now(), limit, time.Minute) > 0 {
+		s.server.metrics.limited.WithLabelValues("control").Inc()
+		if s.controls.goesOn(limit) {
+			s.close(schema.CloseTooManyEvents)
+		}
+		s.pause()
+		return
+	}
 	if op == ws.OpPong {
 		s.pong.Store(time.Now().UnixMilli())
 		return
@@ -166,7 +184,7 @@ func (s *session) closeAfter(code schema.CloseCode, retryAfter time.Duration) {
 // read again from the log; what is being written has as long as any write.
 func (s *session) tooSlow() {
 	if s.shut(schema.CloseTooSlow, 0, true, s.server.cfg.WriteTimeout) {
-		s.server.audit.note("slow", auditEntry{User: s.userID(), Socket: s.id, Code: "TOO_SLOW"})
+		s.server.audit.note(schema.AuditSlow, auditEntry{User: s.userID(), Socket: s.id, Code: "TOO_SLOW"})
 	}
 }
 

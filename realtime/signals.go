@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"roomlog/eventlog"
+	"roomlog/projections"
 	"roomlog/schema"
 )
 
@@ -56,16 +57,14 @@ func (s *session) record(event, entity string, data any) bool {
 // called from one goroutine of the log.
 func (s *Server) onSignal(r eventlog.Record) {
 	switch {
-	case r.Err != nil:
-		return
 	case schema.NamespaceOf(r.Event) == schema.Connection:
 		s.sawSignal(r)
 	case r.Event == "user:typing":
-		typed(s, r, func(p schema.PostAction) (string, any) {
+		typed(s, r, s.apartFrom(r.Actor.ID), func(p schema.PostAction) (string, any) {
 			return schema.PostRoom(p.PostID), schema.UserTyping{PostID: p.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, Action: p.Action}
 		})
 	case r.Event == "message:typing":
-		typed(s, r, func(p schema.ConversationAction) (string, any) {
+		typed(s, r, nil, func(p schema.ConversationAction) (string, any) {
 			return schema.ConversationRoom(p.ConversationID), schema.MessageTyping{
 				ConversationID: p.ConversationID, UserID: r.Actor.ID, Username: r.Actor.Username, Action: p.Action,
 			}
@@ -73,13 +72,26 @@ func (s *Server) onSignal(r eventlog.Record) {
 	}
 }
 
-// typed tells a room that someone types; push returns the room and what it is told.
-func typed[P any](s *Server, r eventlog.Record, push func(P) (room string, data any)) {
+// apartFrom returns the connected users whom a block keeps apart from one.
+func (s *Server) apartFrom(user string) (ids []string) {
+	err := s.cfg.Models.View(func(v *projections.View) error {
+		ids = s.connectedApart(v, user).ids
+		return nil
+	})
+	if err != nil {
+		s.log.Error("typing: read models", "error", err)
+	}
+	return ids
+}
+
+// typed tells a room, but for some users, that someone types; push returns the room
+// and what it is told.
+func typed[P any](s *Server, r eventlog.Record, except []string, push func(P) (room string, data any)) {
 	var p P
 	if err := json.Unmarshal(r.Data, &p); err != nil {
 		s.log.Warn("signal with bad data", "event", r.Event, "error", err)
 		return
 	}
 	room, data := push(p)
-	s.deliver(0, delivery{event: r.Event, at: r.Time, data: mustJSON(data), rooms: []string{room}, origin: r.Socket})
+	s.deliver(0, []delivery{{event: r.Event, at: r.Time, data: mustJSON(data), rooms: []string{room}, origin: r.Socket, except: setOf(except)}}, nil)
 }

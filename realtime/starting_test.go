@@ -3,6 +3,7 @@ package realtime_test
 import (
 	"errors"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,7 +29,8 @@ func TestNobodyIsServedFromReadModelsThatAreBehind(t *testing.T) {
 		}
 		models := c.Models
 		go func() { // a rebuild that is held up keeps Run waiting
-			_, err := models.Rebuild(t.Context(), func(projections.Progress) { close(applying); <-goOn })
+			var first sync.Once
+			_, err := models.Rebuild(t.Context(), func(projections.Progress) { first.Do(func() { close(applying) }); <-goOn })
 			rebuilt <- err
 		}()
 		<-applying

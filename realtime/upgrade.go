@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -25,8 +26,16 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.catchingUp() {
-		s.refuseBusy(w, r, 1, "catching-up", "the server is starting: its read models are not up to date yet")
+		s.refuseBusy(w, r, s.comeBackWithin(), "catching-up", "the server is starting: its read models are not up to date yet")
 		return
+	}
+	from, forwarded := s.caller(r)
+	if from.IsValid() {
+		if wait := s.limiters.upgrades.take(from, time.Now()); wait > 0 {
+			s.metrics.limited.WithLabelValues("upgrade").Inc()
+			s.refuseFor(w, r, wait, "rate", "too many connections from this address; wait before the next one")
+			return
+		}
 	}
 	for _, name := range []string{"Authorization", "Origin", "Sec-Websocket-Key", "Sec-Websocket-Version"} {
 		// A proxy before us may have gone by the other one.
@@ -48,19 +57,32 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.refuseBusy(w, r, 10, "full", "as many connections as this server takes are open")
 		return
 	}
-	if !s.accept(w, r) {
-		s.slots.Add(-1)
+	var ours, ok bool
+	if forwarded && s.cfg.tooMany(s.addresses.enter(from)) {
+		s.refuseAddress(w, r)
+	} else if ours, ok = s.accept(w, r, from); ok {
+		return
+	}
+	s.slots.Add(-1)
+	if ours || forwarded { // else net/http has the connection that was counted, and tells onConnState
+		s.addresses.leave(from)
 	}
 }
 
-// accept does the rest of the upgrade for a request that has a slot. It returns
-// false when no session came of it.
-func (s *Server) accept(w http.ResponseWriter, r *http.Request) bool {
+// accept does the rest of the upgrade for a request that has a slot. ours says that
+// net/http has no more to do with the connection, ok that a session came of it.
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, from netip.Addr) (ours, ok bool) {
 	identity, refusal := s.bearer(r)
 	if refusal != nil {
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		s.refuse(w, r, http.StatusUnauthorized, "token", refusal.Message)
-		return false
+		return false, false
+	}
+	if identity != nil {
+		if refusal := s.takeOf(s.limiters.connects, identity.Actor.ID, time.Now()); refusal != nil {
+			s.refuseFor(w, r, refusal.RetryAfter, "rate", "too many connections of this user; wait before the next one")
+			return false, false
+		}
 	}
 	upgrader := ws.HTTPUpgrader{
 		Timeout:  s.cfg.HandshakeTimeout,
@@ -73,18 +95,18 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) bool {
 		if conn != nil {
 			conn.Close()
 		}
-		return false
+		return conn != nil, false
 	}
-	var ahead []byte // frames that the client sent without waiting for the handshake's end
-	if n := rw.Reader.Buffered(); n > 0 {
-		ahead, _ = rw.Reader.Peek(n) // newSession copies it
-	}
+	// Frames that the client sent without waiting for the handshake's end; newSession
+	// copies them.
+	ahead, _ := rw.Reader.Peek(rw.Reader.Buffered())
 	session := newSession(s, eventlog.NewID(time.Now()), conn, ahead, identity)
+	session.from = from
 	if !s.start(session) {
 		conn.Close()
-		return false
+		return true, false
 	}
-	return true
+	return true, true
 }
 
 // bearer verifies the handshake's token; nil, nil when it carries none.
@@ -126,7 +148,7 @@ func validNonce(key string) bool {
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, reason, message string) {
 	s.metrics.refused.WithLabelValues(reason).Inc()
 	s.log.Debug("connection refused", "reason", reason, "remote", r.RemoteAddr)
-	s.audit.note("refused", auditEntry{Code: "HTTP_" + strconv.Itoa(status), Detail: reason})
+	s.audit.note(schema.AuditRefused, auditEntry{Code: "HTTP_" + strconv.Itoa(status), Detail: reason})
 	http.Error(w, message, status)
 }
 

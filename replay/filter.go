@@ -25,8 +25,10 @@ type Filter struct {
 // Validate returns an error that says what to write instead when no record of
 // any log could match f.
 func (f Filter) Validate() error {
-	if err := validEvent(f.Event); err != nil {
-		return err
+	if f.Event != "" {
+		if err := schema.CheckEventFilter(f.Event); err != nil {
+			return err
+		}
 	}
 	if f.Actor != "" && !schema.ValidUserID(f.Actor) {
 		return fmt.Errorf("actor %q is no user id: give 1 to 128 printable characters without spaces", f.Actor)
@@ -48,37 +50,10 @@ func (f Filter) Validate() error {
 	return nil
 }
 
-func validEvent(name string) error {
-	if name == "" {
-		return nil
-	}
-	if noun, all := strings.CutSuffix(name, ":*"); all {
-		for _, e := range schema.Events() {
-			if e.Kind == schema.Fact && strings.HasPrefix(e.Name, noun+":") {
-				return nil
-			}
-		}
-		return fmt.Errorf("no fact of the catalogue is called %q: use for example post:* or user:*", name)
-	}
-	e, ok := schema.Lookup(name)
-	if !ok {
-		return fmt.Errorf("no event of the catalogue is called %q: use a name such as post:create, or post:* for all of a noun", name)
-	}
-	if e.Kind != schema.Fact {
-		return fmt.Errorf("%s is a %s and never in the log: only facts are", name, e.Kind)
-	}
-	return nil
-}
-
 // match reports whether r is one of the records that f asks for, whatever its seq.
 func (f Filter) match(r *eventlog.Record) bool {
-	if f.Event != "" && f.Event != r.Event {
-		noun, all := strings.CutSuffix(f.Event, "*")
-		if !all || !strings.HasPrefix(r.Event, noun) {
-			return false
-		}
-	}
-	return (f.Actor == "" || f.Actor == r.Actor.ID) &&
+	return (f.Event == "" || schema.MatchesEvent(f.Event, r.Event)) &&
+		(f.Actor == "" || f.Actor == r.Actor.ID) &&
 		(f.Entity == "" || f.Entity == r.Entity) &&
 		(f.Namespace == "" || f.Namespace == schema.NamespaceOf(r.Event)) &&
 		(f.Since.IsZero() || !r.Time.Go().Before(f.Since))

@@ -20,6 +20,12 @@ const (
 	ResolutionSuspended = "suspended"
 )
 
+// What has become of a report.
+const (
+	StatusOpen     = "open"
+	StatusResolved = "resolved"
+)
+
 // Target is what a report or a removal is about. A message is named with its
 // conversation.
 type Target struct {
@@ -127,7 +133,7 @@ type (
 	ContentModerated struct {
 		Target      Target `json:"target"`
 		Reason      string `json:"reason"`
-		ModeratorID string `json:"moderatorId"`
+		ModeratorID string `json:"moderatorId,omitempty"` // for moderators alone
 		At          Time   `json:"at"`
 	}
 	// UserSuspended is pushed as admin:suspend.
@@ -159,18 +165,22 @@ type (
 		Event  string          `json:"event"`
 		Actor  Actor           `json:"actor"`
 		Entity string          `json:"entity"`
+		Code   Code            `json:"code,omitempty"` // why the record is void; "" for an applied one
 		Data   json.RawMessage `json:"data"`
 	}
 )
 
-// AuditEntry is one entry of the ADMIN stream in the answer to admin:history.
+// AuditEntry is one entry of the ADMIN stream: a fact of /admin, or what the server
+// noted, as audit.go lists it. Only facts have an Event, an Actor and a LogSeq.
 type AuditEntry struct {
-	Seq   uint64          `json:"seq"` // place in the ADMIN stream
-	Time  Time            `json:"time"`
-	Kind  string          `json:"kind"` // "fact", or what the server noted: "refused", …
-	Event string          `json:"event,omitempty"`
-	Actor *Actor          `json:"actor,omitempty"`
-	Data  json.RawMessage `json:"data"`
+	Seq    uint64          `json:"seq"` // place in the ADMIN stream
+	Time   Time            `json:"time"`
+	Kind   string          `json:"kind"` // "fact", or what the server noted: "refused", …
+	Event  string          `json:"event,omitempty"`
+	Actor  *Actor          `json:"actor,omitempty"`
+	LogSeq uint64          `json:"logSeq,omitempty"` // a fact's place in the log
+	Code   Code            `json:"code,omitempty"`   // why a fact is void; "" for an applied one
+	Data   json.RawMessage `json:"data"`
 }
 
 // AdminStats is the answer to admin:stats.

@@ -5,7 +5,6 @@ var advice = map[Code]string{
 	BadFrame:     "Fix the client. The socket closes with 4501.",
 	UnknownEvent: "Fix the client; or the server is older than it.",
 	NotACommand:  "Fix the client.",
-	NotAvailable: "Leave this feature out with this server.",
 	UnknownField: "Fix the client; the message names the field.",
 	MissingField: "Fix the client; the message names the field.",
 	InvalidField: "Fix the client or tell the user; the message names the field.",
@@ -21,6 +20,7 @@ var advice = map[Code]string{
 	RateLimited:      "Wait `retryAfterMs`, then send it again.",
 	TooManyRooms:     "Leave a room first.",
 	TooManyInFlight:  "Wait for an ack, then send it again.",
+	TooManyTails:     "Tell the moderator to end another `admin:tail` of this server, or try again later.",
 	TooManySockets:   "Close another connection of this user first. The socket closes with 4504.",
 
 	PostNotFound:         "It is gone, or never was: take it off the screen.",
@@ -49,6 +49,11 @@ var advice = map[Code]string{
 	TooManyParticipants:  "Tell the user.",
 	AlreadyDelivered:     "Take it as done: the marker is there or further.",
 	AlreadyRead:          "Take it as done: the marker is there or further.",
+	AlreadyRemoved:       "Take it as done.",
+	NotRemoved:           "Take it as done.",
+	AlreadyReported:      "Take it as done.",
+	AlreadyResolved:      "Take it as done: read the reports again.",
+	NotSuspended:         "Take it as done.",
 
 	Parked:         "Do not send it again. Tell the user that it failed.",
 	LogUnavailable: "Back off, then send it again with the same key.",

@@ -205,7 +205,7 @@ func (d *document) receive(e *Event, key, name string, defs object) {
 	op := operation(e, "receive", command)
 	op["reply"] = object{"channel": reference("channels", "socket"), "messages": []any{reference("channels/socket/messages", ack), reference("channels/socket/messages", "refused")}}
 	op["description"] = "Who may send it: " + string(e.Who) + "."
-	if roles := e.Who.Roles(); roles != nil {
+	if roles := e.Roles(); roles != nil {
 		op["x-roles"] = roles
 	}
 	d.operations["receive."+key] = op
@@ -234,9 +234,6 @@ func operation(e *Event, action, message string) object {
 		"messages": []any{reference("channels/socket/messages", message)},
 		"tags":     []any{object{"name": string(e.Namespace())}},
 		"x-kind":   e.Kind.String(),
-	}
-	if Later[e.Name] {
-		op["x-available"] = false
 	}
 	return op
 }

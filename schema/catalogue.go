@@ -16,17 +16,17 @@ var catalogue = []Event{
 	{"post:create", Fact, 1, AnyUser, "followers' user rooms, author's other sockets", HomeFeeds, "post", "Publishes a post."},
 	{"post:update", Fact, 1, PostAuthor, "post room, author", HomeFeeds, "post", "Replaces a post's content."},
 	{"post:delete", Fact, 1, PostAuthor, "post room, author", HomeFeeds, "post", "Takes a post and its comments away."},
-	{"post:like", Fact, 1, AnyUser, "post room, author", HomeLikes, "post", "Likes or unlikes a post."},
-	{"post:comment", Fact, 1, AnyUser, "post room, author", HomeFeeds, "post", "Comments on a post or answers a comment."},
+	{"post:like", Fact, 1, Unblocked, "post room, author", HomeLikes, "post", "Likes or unlikes a post."},
+	{"post:comment", Fact, 1, Unblocked, "post room, author", HomeFeeds, "post", "Comments on a post or answers a comment."},
 	{"comment:update", Fact, 1, CommentAuthor, "post room", HomeFeeds, "comment", "Replaces a comment's content."},
 	{"comment:delete", Fact, 1, CommentOrPostOwner, "post room", HomeFeeds, "comment", "Takes a comment away."},
-	{"post:share", Fact, 1, AnyUser, "post room, author; the sharer's followers get it in their feed", HomeFeeds, "post", "Puts a post into the sharer's timeline."},
-	{"user:follow", Fact, 1, NotOneself, "both users' rooms", HomeGraph, "user", "Follows or unfollows a user."},
-	{"user:friend-request", Fact, 1, RequestParty, "both users' rooms", HomeGraph, "user", "Sends, accepts, declines or cancels a friend request."},
+	{"post:share", Fact, 1, Unblocked, "post room, author; the sharer's followers get it in their feed", HomeFeeds, "post", "Puts a post into the sharer's timeline."},
+	{"user:follow", Fact, 1, OtherUnblocked, "both users' rooms", HomeGraph, "user", "Follows or unfollows a user."},
+	{"user:friend-request", Fact, 1, OtherUnblocked, "both users' rooms", HomeGraph, "user", "Sends, accepts, declines or cancels a friend request."},
 	{"user:block", Fact, 1, NotOneself, "own user room only", HomeGraph, "user", "Blocks or unblocks a user."},
 	{"post:join", Signal, 1, AnyUser, "", "", "post", "Joins a post's room on this socket."},
 	{"post:leave", Signal, 1, AnyUser, "", "", "post", "Leaves a post's room on this socket."},
-	{"user:typing", Signal, 1, RoomMember, "post room", "", "post", "Says that the user is writing a comment, or stopped."},
+	{"user:typing", Signal, 1, AnyUser, "post room", "", "post", "Says that the user is writing a comment, or stopped."},
 	{"user:online", Push, 1, Server, "connected users who follow them or share a conversation", "", "user", "A user's first socket opened."},
 	{"user:offline", Push, 1, Server, "connected users who follow them or share a conversation", "", "user", "A user's last socket closed, a grace period ago."},
 	{"feed:get", Query, 1, AnyUser, "", "", "", "The user's own feed, newest first."},
@@ -39,21 +39,21 @@ var catalogue = []Event{
 	{"presence:get", Query, 1, AnyUser, "", "", "", "Whether users are online, and when they were last seen."},
 
 	// /messaging
-	{"conversation:create", Fact, 1, AnyUser, "every participant's user room", HomeConversations, "conversation", "Opens a direct or group conversation."},
-	{"conversation:update", Fact, 1, Participant, "conversation room; participants not in it, added and removed users in their user room", HomeConversations, "conversation", "Renames a conversation, adds or removes participants."},
+	{"conversation:create", Fact, 1, OtherUnblocked, "every participant's user room", HomeConversations, "conversation", "Opens a direct or group conversation."},
+	{"conversation:update", Fact, 1, Hosts, "conversation room; participants not in it, added and removed users in their user room", HomeConversations, "conversation", "Renames a conversation, adds or removes participants."},
 	{"conversation:delete", Fact, 1, ConversationOwner, "a group's room, and its participants not in it in their user room; of a direct one the own user room only", HomeConversations, "conversation", "Deletes a group for everyone, a direct conversation for oneself."},
-	{"message:join", Signal, 1, Participant, "", "", "conversation", "Joins a conversation's room on this socket."},
+	{"message:join", Signal, 1, Participants, "", "", "conversation", "Joins a conversation's room on this socket."},
 	{"message:joined", Push, 1, Server, "the socket that joined", "", "conversation", "The socket is in the conversation's room."},
 	{"message:leave", Signal, 1, AnyUser, "", "", "conversation", "Leaves a conversation's room on this socket."},
-	{"message:typing", Signal, 1, Participant, "conversation room", "", "conversation", "Says that the user is writing a message, or stopped."},
-	{"message:send", Fact, 1, Participant, "conversation room; participants not in it in their user room", HomeConversations, "conversation", "Sends a message."},
-	{"message:delivered", Fact, 1, OtherParticipant, "conversation room and own user room; with more than 100 participants own user room only", HomeConversations, "conversation", "Marks all messages up to one as delivered."},
-	{"message:read", Fact, 1, OtherParticipant, "conversation room and own user room; with more than 100 participants own user room only", HomeConversations, "conversation", "Marks all messages up to one as read."},
-	{"message:edit", Fact, 1, MessageSender, "conversation room; participants not in it in their user room; only those who see the message", HomeConversations, "message", "Replaces a message's content."},
+	{"message:typing", Signal, 1, Writers, "conversation room", "", "conversation", "Says that the user is writing a message, or stopped."},
+	{"message:send", Fact, 1, Writers, "conversation room; participants not in it in their user room", HomeConversations, "conversation", "Sends a message."},
+	{"message:delivered", Fact, 1, OtherParticipants, "conversation room and own user room; with more than 100 participants own user room only", HomeConversations, "conversation", "Marks all messages up to one as delivered."},
+	{"message:read", Fact, 1, OtherParticipants, "conversation room and own user room; with more than 100 participants own user room only", HomeConversations, "conversation", "Marks all messages up to one as read."},
+	{"message:edit", Fact, 1, MessageEditor, "conversation room; participants not in it in their user room; only those who see the message", HomeConversations, "message", "Replaces a message's content."},
 	{"message:delete", Fact, 1, MessageSender, "conversation room; participants not in it in their user room; only those who see the message", HomeConversations, "message", "Takes a message away."},
 	{"conversation:list", Query, 1, AnyUser, "", "", "", "The user's conversations, the latest activity first."},
-	{"conversation:get", Query, 1, Participant, "", "", "conversation", "One conversation."},
-	{"message:list", Query, 1, Participant, "", "", "conversation", "A conversation's messages by page, newest first, in either direction or around one."},
+	{"conversation:get", Query, 1, Participants, "", "", "conversation", "One conversation."},
+	{"message:list", Query, 1, Participants, "", "", "conversation", "A conversation's messages by page, newest first, in either direction or around one."},
 
 	// /notifications
 	{"notification:new", Push, 1, Server, "recipient's user room", "", "notification", "A notification was made or renewed."},
@@ -65,12 +65,12 @@ var catalogue = []Event{
 	{"notification:list", Query, 1, AnyUser, "", "", "", "The user's notifications, newest first."},
 
 	// /admin
-	{"admin:report", Fact, 1, AnyUser, "room admin", HomeModeration, "report", "Reports content or a user to the moderators."},
+	{"admin:report", Fact, 1, Witness, "room admin", HomeModeration, "report", "Reports content or a user to the moderators."},
 	{"admin:resolve-report", Fact, 1, Moderators, "room admin", HomeModeration, "report", "Closes a report."},
 	{"admin:remove", Fact, 1, Moderators, "the rooms that showed it, room admin", HomeModeration, "target", "Takes content out of every read model."},
 	{"admin:restore", Fact, 1, Moderators, "the rooms that showed it, room admin", HomeModeration, "target", "Returns removed content."},
-	{"admin:suspend", Fact, 1, Moderators, "room admin", HomeModeration, "user", "Suspends a user: sockets close, commands are refused."},
-	{"admin:reinstate", Fact, 1, Moderators, "room admin", HomeModeration, "user", "Ends a suspension."},
+	{"admin:suspend", Fact, 1, ModeratorsOfOthers, "room admin", HomeModeration, "user", "Suspends a user: sockets close, commands are refused."},
+	{"admin:reinstate", Fact, 1, ModeratorsOfOthers, "room admin", HomeModeration, "user", "Ends a suspension."},
 	{"admin:announce", Fact, 1, Admins, "room public", HomeModeration, "", "Tells every connected socket something."},
 	{"admin:reports", Query, 1, Moderators, "", "", "", "Reports, open ones first."},
 	{"admin:history", Query, 1, Moderators, "", "", "", "The ADMIN stream by page."},
@@ -91,24 +91,6 @@ var catalogue = []Event{
 
 // aliases are older names that are still accepted for an event of the catalogue.
 var aliases = map[string]string{"socket:typing": "user:typing"}
-
-// Later lists the events that wait for a later release: in the catalogue and
-// validated, but answered with NOT_AVAILABLE. The list only shrinks.
-var Later = laterNames(
-	"notification:new", "notification:read", "notification:read-all", "notification:delete",
-	"notification:count", "notification:get-count", "notification:list",
-	"admin:report", "admin:resolve-report", "admin:remove", "admin:restore",
-	"admin:suspend", "admin:reinstate", "admin:announce",
-	"admin:reports", "admin:history", "admin:stats", "admin:tail", "admin:record",
-)
-
-func laterNames(names ...string) map[string]bool {
-	m := make(map[string]bool, len(names))
-	for _, n := range names {
-		m[n] = true
-	}
-	return m
-}
 
 var byName = func() map[string]*Event {
 	m := make(map[string]*Event, len(catalogue)+len(aliases))

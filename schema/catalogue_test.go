@@ -118,14 +118,6 @@ func TestNoStraySchemaFiles(t *testing.T) {
 	}
 }
 
-func TestLaterNamesAreOfTheCatalogue(t *testing.T) {
-	for name := range schema.Later {
-		if e, ok := schema.Lookup(name); !ok || e.Name != name {
-			t.Errorf("%s waits for a later release of what?", name)
-		}
-	}
-}
-
 func TestOlderNamesLeadToTheEvent(t *testing.T) {
 	e, ok := schema.Lookup("socket:typing")
 	if !ok || e.Name != "user:typing" {
@@ -199,7 +191,7 @@ func TestNewErrorRefusesACodeOutsideTheTable(t *testing.T) {
 func TestRoles(t *testing.T) {
 	for _, e := range schema.Events() {
 		moderated := e.Namespace() == schema.Admin && e.Kind != schema.Push && e.Name != "admin:report"
-		if got := e.Who.Roles(); (len(got) > 0) != moderated {
+		if got := e.Roles(); (len(got) > 0) != moderated {
 			t.Errorf("%s needs one of the roles %v", e.Name, got)
 		}
 	}

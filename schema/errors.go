@@ -34,7 +34,6 @@ const (
 	BadFrame     Code = "BAD_FRAME"
 	UnknownEvent Code = "UNKNOWN_EVENT"
 	NotACommand  Code = "NOT_A_COMMAND"
-	NotAvailable Code = "NOT_AVAILABLE"
 	UnknownField Code = "UNKNOWN_FIELD"
 	MissingField Code = "MISSING_FIELD"
 	InvalidField Code = "INVALID_FIELD"
@@ -51,6 +50,7 @@ const (
 	TooManyRooms     Code = "TOO_MANY_ROOMS"
 	TooManyInFlight  Code = "TOO_MANY_IN_FLIGHT"
 	TooManySockets   Code = "TOO_MANY_CONNECTIONS"
+	TooManyTails     Code = "TOO_MANY_TAILS"
 
 	PostNotFound         Code = "POST_NOT_FOUND"
 	CommentNotFound      Code = "COMMENT_NOT_FOUND"
@@ -78,6 +78,11 @@ const (
 	TooManyParticipants  Code = "TOO_MANY_PARTICIPANTS"
 	AlreadyDelivered     Code = "ALREADY_DELIVERED"
 	AlreadyRead          Code = "ALREADY_READ"
+	AlreadyRemoved       Code = "ALREADY_REMOVED"
+	NotRemoved           Code = "NOT_REMOVED"
+	AlreadyReported      Code = "ALREADY_REPORTED"
+	AlreadyResolved      Code = "ALREADY_RESOLVED"
+	NotSuspended         Code = "NOT_SUSPENDED"
 
 	Parked         Code = "PARKED"
 	LogUnavailable Code = "LOG_UNAVAILABLE"
@@ -93,7 +98,6 @@ var codes = map[Code]struct {
 	BadFrame:     {"the frame is not one JSON object", false},
 	UnknownEvent: {"no event of that name is in the catalogue", false},
 	NotACommand:  {"this event is sent by the server only", false},
-	NotAvailable: {"this server does not take this event yet", false},
 	UnknownField: {"a field is not part of this event", false},
 	MissingField: {"a required field is missing", false},
 	InvalidField: {"a field has a value this event does not allow", false},
@@ -110,6 +114,7 @@ var codes = map[Code]struct {
 	TooManyRooms:     {"this socket is in as many rooms as it may be", false},
 	TooManyInFlight:  {"too many commands wait for their ack on this socket", true},
 	TooManySockets:   {"too many connections", true},
+	TooManyTails:     {"as many sockets as this server allows follow the log", true},
 
 	PostNotFound:         {"no such post", false},
 	CommentNotFound:      {"no such comment", false},
@@ -137,6 +142,11 @@ var codes = map[Code]struct {
 	TooManyParticipants:  {"a conversation has room for 1000 participants", false},
 	AlreadyDelivered:     {"this message was marked as delivered already", false},
 	AlreadyRead:          {"this message was marked as read already", false},
+	AlreadyRemoved:       {"this is removed already", false},
+	NotRemoved:           {"this is not removed", false},
+	AlreadyReported:      {"you reported this, and the report is open", false},
+	AlreadyResolved:      {"this report is resolved already", false},
+	NotSuspended:         {"this user is not suspended", false},
 
 	Parked:         {"the record is stored, but the server could not apply it; operators have been told", false},
 	LogUnavailable: {"the log does not take records right now", true},

@@ -113,42 +113,6 @@ func NamespaceOf(name string) Namespace {
 	return ""
 }
 
-// Who names the relation a sender must have to what the event is about. The
-// gateway checks roles from the token; relations are decided by the projector,
-// at the record's place in the log.
-type Who string
-
-// The relations of the catalogue.
-const (
-	AnyUser            Who = "any user"
-	NotOneself         Who = "any user, about another user"
-	PostAuthor         Who = "the post's author"
-	CommentAuthor      Who = "the comment's author"
-	CommentOrPostOwner Who = "the comment's author or the post's author"
-	RequestParty       Who = "send and cancel: the requester; accept and decline: the target"
-	RoomMember         Who = "sockets that joined the room"
-	Participant        Who = "participants of the conversation"
-	OtherParticipant   Who = "participants of the conversation but the message's sender"
-	ConversationOwner  Who = "the conversation's creator; of a direct one either, for themselves"
-	MessageSender      Who = "the message's sender"
-	Recipient          Who = "the notification's recipient"
-	Moderators         Who = "role moderator or admin"
-	Admins             Who = "role admin"
-	Server             Who = "the server only"
-)
-
-// Roles returns the roles of which a token must carry one, or nil when every
-// verified user may send the event.
-func (w Who) Roles() []Role {
-	switch w {
-	case Moderators:
-		return []Role{RoleModerator, RoleAdmin}
-	case Admins:
-		return []Role{RoleAdmin}
-	}
-	return nil
-}
-
 // Actor is a verified user as records and pushes show one.
 type Actor struct {
 	ID       string `json:"id"`

@@ -3,6 +3,7 @@ package schema_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -99,6 +100,11 @@ func FuzzParseCommand(f *testing.F) {
 		`{"id":"\ud83c\udfad\ud800\u00e9\\\/","event":"\b\f\n\r\t"}`, `{"event":"e","id":1,"id":2}`, `{"a":{"b":[[[]]]}}`, `[1,2]`, `{"id":-0.0E+1,"event":"x"} `, "{\"event\":\"\xc3\x28\"}", `{"\u0065vent":"e"}`,
 	} {
 		f.Add([]byte(frame))
+	}
+	for _, e := range schema.Events() {
+		for _, good := range readSchemaFile(f, &e).Examples {
+			f.Add(fmt.Appendf(nil, `{"id":"7","event":%q,"data":%s,"key":"k"}`, e.Name, good))
+		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := schema.ParseCommand(b)

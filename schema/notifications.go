@@ -41,7 +41,8 @@ type Notification struct {
 	Comment      string `json:"comment,omitempty"`
 	Message      string `json:"message,omitempty"`
 	Conversation string `json:"conversation,omitempty"`
-	Count        int    `json:"count,omitempty"` // of a message: how many it stands for
+	Count        int    `json:"count,omitempty"`  // of a message: how many it stands for
+	Renews       string `json:"renews,omitempty"` // in notification:new: the id of the one whose place it takes
 	CreatedAt    Time   `json:"createdAt"`
 	ReadAt       *Time  `json:"readAt,omitempty"`
 }

@@ -79,13 +79,6 @@ func writeEvent(w *bytes.Buffer, e *Event) error {
 		fmt.Fprintf(w, "; pushed to: %s", e.To)
 	}
 	w.WriteString(".")
-	if Later[e.Name] {
-		if e.Kind == Push {
-			w.WriteString(" **Not sent yet.**")
-		} else {
-			w.WriteString(" **Not answered yet**: `NOT_AVAILABLE`.")
-		}
-	}
 	w.WriteString("\n\n")
 	push, ack := file.Defs["push"], file.Defs["ack"]
 	if e.Kind == Push {

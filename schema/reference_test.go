@@ -23,7 +23,6 @@ func TestReference(t *testing.T) {
 		"- send `{postId: id, action: \"like\" | \"unlike\"}`\n",
 		"- send `{userIds: [1..100 of userId]}`; `userIds`: none twice\n",
 		"; when `messageType` is `\"text\"`: `content` is `messageContent`; otherwise `media` is required, `media` is `[≥1]`\n",
-		"**Not answered yet**: `NOT_AVAILABLE`.",
 		"| `count` | `integer ≥0` |",
 		"| `empty` | `{}` |",
 		"| `RATE_LIMITED` | too many events; wait before the next one | yes |",

@@ -27,6 +27,7 @@ type benchCmd struct {
 	Fanout fanoutCmd `cmd:"" help:"Pushes delivered a second to one room."`
 	Resume resumeCmd `cmd:"" help:"Connections that are cut at once and come back: how long until each was told what it missed."`
 	Idle   idleCmd   `cmd:"" help:"Memory of the server for an idle connection that has joined a room."`
+	Fill   fillCmd   `cmd:"" help:"Write a large and lifelike log into a new data directory, for the others to be measured on."`
 }
 
 // benchFlags are what every measurement takes.

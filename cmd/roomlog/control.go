@@ -14,9 +14,6 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	"roomlog/projections"
-	"roomlog/replay"
 )
 
 // The control socket is how other commands talk to a running server: HTTP over
@@ -24,7 +21,8 @@ import (
 //
 //	GET  /status             one JSON object
 //	GET  /replay?filter=&follow=  one JSON line a record
-//	POST /rebuild            one JSON line a step, the last one with the report
+//	GET  /inspect?filter=&follow= one JSON line an entry of the ADMIN stream
+//	POST /rebuild?do=&keys=  one JSON line a step, the last one with the report
 //
 // A stream that failed half-way says why in the trailer.
 const (
@@ -52,7 +50,8 @@ func startControl(s *Server, dir string) (*control, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", s.serveStatus)
-	mux.HandleFunc("GET /replay", s.serveReplay)
+	mux.HandleFunc("GET "+records.path, records.handler(s))
+	mux.HandleFunc("GET "+entries.path, entries.handler(s))
 	mux.HandleFunc("POST /rebuild", s.serveRebuild)
 	requests, end := context.WithCancel(context.Background())
 	c := &control{path: path, end: end}
@@ -96,42 +95,32 @@ func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(status)
 }
 
-func (s *Server) serveReplay(w http.ResponseWriter, r *http.Request) {
-	var filter replay.Filter
-	if err := json.Unmarshal([]byte(r.FormValue("filter")), &filter); err != nil {
+// rebuildStep is one line of a rebuild's stream.
+type rebuildStep struct {
+	Progress *rebuildStatus `json:"progress,omitempty"`
+	Report   *rebuildReport `json:"report,omitempty"` // in the last line only
+}
+
+// rebuildTells is how often whoever asked for a rebuild is told how far it is.
+const rebuildTells = 200 * time.Millisecond
+
+func (s *Server) serveRebuild(w http.ResponseWriter, r *http.Request) {
+	what, err := rebuildRequestOf(r.URL.Query())
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	show := s.auditor().Replay
-	if r.FormValue("follow") == "true" {
-		show = s.auditor().Follow
-	}
 	out := newStream(w)
-	out.end(show(r.Context(), filter, func(lines []replay.Line) error {
-		for i := range lines {
-			if err := out.encode(&lines[i]); err != nil {
-				return err
-			}
+	var told time.Time
+	report, err := rebuildAs(r.Context(), s.models, what, func(p *rebuildStatus) {
+		if now := time.Now(); now.Sub(told) >= rebuildTells {
+			told = now
+			out.encode(rebuildStep{Progress: p})
+			out.flush()
 		}
-		return out.flush()
-	}))
-}
-
-// rebuildStep is one line of a rebuild's stream.
-type rebuildStep struct {
-	Done   uint64         `json:"done"`
-	Total  uint64         `json:"total"`
-	Report *rebuildReport `json:"report,omitempty"` // in the last line only
-}
-
-func (s *Server) serveRebuild(w http.ResponseWriter, r *http.Request) {
-	out := newStream(w)
-	report, err := s.models.Rebuild(r.Context(), func(p projections.Progress) {
-		out.encode(rebuildStep{Done: p.Records, Total: p.Of})
-		out.flush()
 	})
 	if err == nil {
-		err = out.encode(rebuildStep{Report: reportOf(report)})
+		err = out.encode(rebuildStep{Report: report})
 	}
 	out.end(err)
 }

@@ -16,7 +16,7 @@ import (
 // handling reports whether a request for the log is being carried out in this process.
 func handling() bool {
 	stacks := make([]byte, 4<<20)
-	return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), ".serveReplay(")
+	return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "replay.Auditor.Follow(")
 }
 
 // A server that closes waits for the requests on its control socket, whose log and

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
+	"net/netip"
 	"syscall"
 )
 
@@ -23,8 +23,8 @@ func (c serverConfig) check() error {
 		return usagef("--max-connections must be at least 1")
 	case c.MaxResume < 1:
 		return usagef("--max-resume must be at least 1")
-	case c.RateEvents < 0:
-		return usagef("--rate-events must be 0 (no limit) or more")
+	case c.MaxConnectionsPerAddress < 0:
+		return usagef("--max-connections-per-address must be 0 (no limit) or more")
 	case c.RateWindow <= 0:
 		return usagef("--rate-window must be longer than nothing, for example 1m")
 	case c.DrainTimeout <= 0:
@@ -38,7 +38,35 @@ func (c serverConfig) check() error {
 	case c.NATSListen != "" && c.NATSURL != "":
 		return usagef("--nats-listen is for the embedded log and --nats-url for one outside: give one of them")
 	}
-	return nil
+	for _, rate := range []struct {
+		flag  string
+		value int
+	}{
+		{"--rate-events", c.RateEvents}, {"--rate-user-events", c.RateUserEvents}, {"--rate-connects", c.RateConnects},
+		{"--rate-posts", c.RatePosts}, {"--rate-reports", c.RateReports}, {"--rate-upgrades", c.RateUpgrades},
+	} {
+		if rate.value < 0 {
+			return usagef("%s must be 0 (no limit) or more", rate.flag)
+		}
+	}
+	_, err = proxies(c.TrustedProxies)
+	return err
+}
+
+// proxies reads addresses and networks.
+func proxies(list []string) ([]netip.Prefix, error) {
+	var trusted []netip.Prefix
+	for _, text := range list {
+		network, err := netip.ParsePrefix(text)
+		if address, notOne := netip.ParseAddr(text); notOne == nil {
+			network, err = netip.PrefixFrom(address, address.BitLen()), nil
+		}
+		if err != nil {
+			return nil, usagef("--trusted-proxies: %q is neither an address nor a network, for example 10.0.0.0/8", text)
+		}
+		trusted = append(trusted, network.Masked())
+	}
+	return trusted, nil
 }
 
 func (c serverConfig) authConfigured() bool { return c.AuthSecretFile != "" || c.AuthJWKS != "" }
@@ -69,15 +97,4 @@ func (c serverConfig) listen() (net.Listener, error) {
 		MinVersion:   tls.VersionTLS12,
 		NextProtos:   []string{"http/1.1"}, // a WebSocket upgrade is HTTP/1.1
 	}), nil
-}
-
-func makeDataDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("cannot make the data directory: %w; give another --data", err)
-	}
-	probe, err := os.CreateTemp(dir, ".writable-*")
-	if err != nil {
-		return fmt.Errorf("the data directory %s cannot be written to: %w; change its owner or give another --data", dir, err)
-	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
+
+	"roomlog/schema"
 )
 
 // The exit codes.
@@ -31,6 +33,7 @@ type cli struct {
 	Connect connectCmd `cmd:"" help:"Connect to a server as a user: type EVENT JSON, see acks and pushes."`
 	Demo    demoCmd    `cmd:"" help:"Play Hamlet through real sockets: scenes are conversations, asides direct messages."`
 	Replay  replayCmd  `cmd:"" help:"Show the records of the log, each with what became of it."`
+	Inspect inspectCmd `cmd:"" help:"Show the admin stream: what moderators did, and what the server noted."`
 	Rebuild rebuildCmd `cmd:"" help:"Build the read models anew from the log and compare."`
 	Status  statusCmd  `cmd:"" help:"Show where the log and the read models stand."`
 	Schema  schemaCmd  `cmd:"" help:"Write the event catalogue as an AsyncAPI 3 document, or into a description of the protocol."`
@@ -59,7 +62,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, stderr io.Writer
 		kong.Description("A realtime social backend: every event a record in a log, a read model and a push."),
 		kong.DefaultEnvars("ROOMLOG"),
 		kong.Resolvers(config),
-		kong.Vars{"server": defaultServer},
+		kong.Vars{"server": defaultServer, "auditKinds": strings.Join(schema.AuditKinds, ", ")},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(out, stderr),
 		kong.Exit(func(int) { helped = true }), // only --help exits by itself

@@ -84,6 +84,7 @@ func (s source) openOffline(ctx context.Context, logger *slog.Logger) (*offline,
 		Path:    filepath.Join(dir, modelsName),
 		Log:     o.log,
 		Deliver: func([]projections.Applied) {}, // nobody is connected
+		Passing: o.scratch != "",
 		Logger:  logger,
 	})
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"roomlog/projections"
 	"roomlog/realtime"
 	"roomlog/realtime/client"
 	"roomlog/schema"
@@ -30,6 +31,12 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(journalledDir); dir != "" {
 		serveJournalled(dir, os.Getenv(journalFile)) // see powerloss_test.go
 	}
+	if dir := os.Getenv(doomedDir); dir != "" {
+		serveDoomed(dir, projections.Point(os.Getenv(doomedAt))) // see rebuild_crash_test.go
+	}
+	if os.Getenv(swarmChild) != "" {
+		attack() // see swarm_test.go
+	}
 	os.Exit(buildAndRun(m))
 }
 
@@ -41,7 +48,7 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	for _, e := range os.Environ() { // whoever runs the tests may have a roomlog of their own
-		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "ROOMLOG_") && !strings.HasSuffix(name, "_ROUNDS") {
+		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "ROOMLOG_") && !strings.HasSuffix(name, "_ROUNDS") && name != swarmLong && name != trafficLong {
 			os.Unsetenv(name)
 		}
 	}
@@ -218,13 +225,13 @@ func (s *serverProcess) token(user string) string {
 	return mint(s.t, filepath.Join(s.dir, "auth.secret"), user)
 }
 
-func mint(t *testing.T, secretFile, user string) string {
+func mint(t *testing.T, secretFile, user string, roles ...schema.Role) string {
 	t.Helper()
 	secret, err := realtime.ReadSecretFile(secretFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := realtime.Identity{Actor: schema.Actor{ID: user}, Expires: time.Now().Add(time.Hour)}
+	id := realtime.Identity{Actor: schema.Actor{ID: user}, Roles: roles, Expires: time.Now().Add(time.Hour)}
 	token, err := realtime.MintToken(secret, id, "", "", time.Now())
 	if err != nil {
 		t.Fatal(err)

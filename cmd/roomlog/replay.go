@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"strconv"
+	"io"
 	"time"
 
 	"roomlog/replay"
@@ -33,27 +29,7 @@ func (c *replayCmd) Run(a *app) error {
 	if err != nil {
 		return usageError(err)
 	}
-	out := bufio.NewWriterSize(a.out, 64<<10)
-	show := func(lines []replay.Line) error {
-		for i := range lines {
-			if err := c.print(out, &lines[i]); err != nil {
-				return err
-			}
-		}
-		if !c.Follow {
-			return nil
-		}
-		return out.Flush()
-	}
-	if server := dialControl(c.Data); server != nil {
-		err = c.live(a.ctx, server, filter, show)
-	} else {
-		err = c.stopped(a, filter, show)
-	}
-	if c.Follow && a.ctx.Err() != nil {
-		return nil // that is how a follow ends
-	}
-	return errors.Join(err, out.Flush())
+	return records.show(a, c.source, filter, c.Follow, c.print)
 }
 
 func (c *replayCmd) filter(now time.Time) (replay.Filter, error) {
@@ -71,46 +47,9 @@ func (c *replayCmd) filter(now time.Time) (replay.Filter, error) {
 	return f, f.Validate()
 }
 
-// live asks the running server.
-func (c *replayCmd) live(ctx context.Context, server *remote, f replay.Filter, show func([]replay.Line) error) error {
-	filter, err := json.Marshal(f)
-	if err != nil {
-		return err
-	}
-	query := url.Values{"filter": {string(filter)}, "follow": {strconv.FormatBool(c.Follow)}}
-	return server.lines(ctx, "GET", "/replay", query, func(text json.RawMessage) error {
-		var line replay.Line
-		if err := json.Unmarshal(text, &line); err != nil {
-			return fmt.Errorf("the running server sent no record: %w", err)
-		}
-		return show([]replay.Line{line})
-	})
-}
-
-// stopped reads what a stopped server left, or a log in NATS.
-func (c *replayCmd) stopped(a *app, f replay.Filter, show func([]replay.Line) error) error {
-	if c.Follow && c.NATSURL == "" {
-		return usagef("no server runs on %s, so there is nothing to follow: start it, or leave --follow out", c.Data)
-	}
-	o, err := c.openOffline(a.ctx, a.warnings())
-	if err != nil {
-		return err
-	}
-	if err = o.catchUp(a.ctx); err == nil {
-		if c.Follow {
-			err = o.auditor().Follow(a.ctx, f, show)
-		} else {
-			err = o.auditor().Replay(a.ctx, f, show)
-		}
-	}
-	return errors.Join(err, o.close())
-}
-
-func (c *replayCmd) print(out *bufio.Writer, l *replay.Line) error {
+func (c *replayCmd) print(out io.Writer, l *replay.Line) error {
 	if c.JSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(l)
+		return printJSON(out, l)
 	}
 	_, err := fmt.Fprintf(out, "%8d  %s  %-20s %-14s %-32s %-12s %s\n", l.Seq, l.Time, l.Event, l.Actor.ID, l.Entity, l.Outcome, compact(l.Data))
 	return err

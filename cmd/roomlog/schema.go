@@ -9,15 +9,19 @@ import (
 )
 
 type schemaCmd struct {
-	AsyncAPI bool   `name:"asyncapi" required:"" xor:"form" help:"As an AsyncAPI 3 document."`
-	Protocol string `required:"" xor:"form" placeholder:"FILE" help:"Within this description of the protocol: its generated parts are made anew."`
-	Out      string `placeholder:"FILE" help:"Write to a file in place of standard output, or of the file itself."`
+	AsyncAPI    bool   `name:"asyncapi" required:"" xor:"form" help:"As an AsyncAPI 3 document."`
+	Protocol    string `required:"" xor:"form" placeholder:"FILE" help:"Within this description of the protocol: its generated parts are made anew."`
+	Permissions bool   `required:"" xor:"form" help:"Who may send what, as a table."`
+	Out         string `placeholder:"FILE" help:"Write to a file in place of standard output, or of the file itself."`
 }
 
 // Run writes the document.
 func (c *schemaCmd) Run(a *app) error {
 	if c.Protocol != "" {
 		return c.describe()
+	}
+	if c.Permissions {
+		return schema.WritePermissions(a.out)
 	}
 	document, err := schema.AsyncAPI()
 	if err != nil {

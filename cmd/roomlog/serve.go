@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+
+	"roomlog/eventlog"
 )
 
 type serveCmd struct {
@@ -37,7 +39,7 @@ func (c *serveCmd) Run(a *app) error {
 func (s *Server) greet(out io.Writer) {
 	fmt.Fprintf(out, "roomlog ready at %s\n", s.URL())
 	if s.cfg.NATSURL != "" {
-		fmt.Fprintf(out, "  log          %s\n  read models  %s\n", s.cfg.NATSURL, s.cfg.Data)
+		fmt.Fprintf(out, "  log          %s\n  read models  %s\n", eventlog.RedactURL(s.cfg.NATSURL), s.cfg.Data)
 	} else {
 		fmt.Fprintf(out, "  data         %s\n", s.cfg.Data)
 	}

@@ -33,12 +33,21 @@ type serverConfig struct {
 	TLSCert        string   `name:"tls-cert" placeholder:"FILE" help:"Certificate chain for wss, PEM."`
 	TLSKey         string   `name:"tls-key" placeholder:"FILE" help:"Its private key, PEM."`
 
-	MaxConnections int           `default:"1000" placeholder:"N" help:"Connections at once (${default})."`
-	RateEvents     int           `default:"100" placeholder:"N" help:"Events a socket may send in --rate-window; 0 for no limit (${default})."`
-	MaxResume      int           `default:"10000" placeholder:"N" help:"Missed pushes that a client is sent again; who missed more reads anew (${default})."`
-	RateWindow     time.Duration `default:"1m" placeholder:"D" help:"The window of --rate-events (${default})."`
-	PresenceGrace  time.Duration `default:"10s" placeholder:"D" help:"How long after a user's last socket they count as offline (${default})."`
-	DrainTimeout   time.Duration `default:"30s" placeholder:"D" help:"How long a shutdown may take (${default})."`
+	MaxConnections           int           `default:"1000" placeholder:"N" help:"Connections at once (${default})."`
+	MaxConnectionsPerAddress int           `default:"100" placeholder:"N" help:"Connections at once of one IPv4 address or IPv6 /64, this machine's own not counted; 0 for no limit (${default})."`
+	TrustedProxies           []string      `placeholder:"CIDR" help:"Reverse proxies in front, as addresses or networks: clients are told apart by the X-Forwarded-For that these send, and nobody else."`
+	MaxResume                int           `default:"10000" placeholder:"N" help:"Missed pushes that a client is sent again; who missed more reads anew (${default})."`
+	RateEvents               int           `default:"100" placeholder:"N" help:"Events a socket may send in --rate-window; 0 for no limit, and none of the other rates either (${default})."`
+	RateUserEvents           int           `default:"300" placeholder:"N" help:"Events a user may send, over all sockets; 0 for no limit (${default})."`
+	RateConnects             int           `default:"60" placeholder:"N" help:"Sockets a user may connect; 0 for no limit (${default})."`
+	RatePosts                int           `default:"60" placeholder:"N" help:"Posts, comments and shares of a user; 0 for no limit (${default})."`
+	RateReports              int           `default:"10" placeholder:"N" help:"Reports of a user; 0 for no limit (${default})."`
+	RateUpgrades             int           `default:"300" placeholder:"N" help:"Handshakes of one address, as --max-connections-per-address counts them; 0 for no limit (${default})."`
+	RateWindow               time.Duration `default:"1m" placeholder:"D" help:"The window of all rates (${default})."`
+	PresenceGrace            time.Duration `default:"10s" placeholder:"D" help:"How long after a user's last socket they count as offline (${default})."`
+	DrainTimeout             time.Duration `default:"30s" placeholder:"D" help:"How long a shutdown may take (${default})."`
+
+	RebuildInBackground bool `help:"After an upgrade that changed what read models hold, serve the old ones until the new ones are made, rather than refuse clients meanwhile."`
 
 	SyncModels bool   `help:"Sync the read models with every batch too: slower, but after a power loss they need not be made anew from the log."`
 	Fsync      string `default:"group" enum:"group,always" help:"How acked records get onto the disk: group (one fsync for all who wait) or always (the store's own)."`
@@ -46,7 +55,8 @@ type serverConfig struct {
 	NATSURL    string `name:"nats-url" placeholder:"URL" help:"Keep the log in this NATS cluster in place of the data directory."`
 	Replicas   int    `default:"1" placeholder:"N" help:"Replicas of the streams, with --nats-url (${default})."`
 
-	onSync func(path string, length int64) // for tests: what was made durable
+	onSync    func(path string, length int64) // for tests: what was made durable
+	onRebuild func(projections.Point)         // for tests: where a rebuild is
 }
 
 // Server is a whole roomlog in this process: log, read models, gateway and
@@ -79,7 +89,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if err := s.cfg.check(); err != nil {
 		return err
 	}
-	if err := makeDataDir(s.cfg.Data); err != nil {
+	if err := makeDataDir(s.cfg.Data, s.logger); err != nil {
 		return err
 	}
 	metrics := prometheus.NewRegistry()
@@ -92,6 +102,8 @@ func (s *Server) open(ctx context.Context) (err error) {
 		Path:       filepath.Join(s.cfg.Data, modelsName),
 		Log:        s.log,
 		Sync:       s.cfg.SyncModels,
+		Background: s.cfg.RebuildInBackground,
+		At:         s.cfg.onRebuild,
 		Deliver:    func(batch []projections.Applied) { s.gateway.Deliver(batch) }, // not called before Run
 		Logger:     s.logger,
 		Registerer: metrics,
@@ -116,8 +128,11 @@ func (s *Server) gatewayConfig(metrics *prometheus.Registry) realtime.Config {
 	c := realtime.Defaults()
 	c.Log, c.Models, c.Auth = s.log, s.models, s.auth
 	c.AllowedOrigins = s.cfg.AllowedOrigins
-	c.MaxConnections = s.cfg.MaxConnections
+	c.MaxConnections, c.MaxPerAddress = s.cfg.MaxConnections, s.cfg.MaxConnectionsPerAddress
+	c.TrustedProxies, _ = proxies(s.cfg.TrustedProxies) // check has read them
 	c.RateEvents, c.RateWindow = s.cfg.RateEvents, s.cfg.RateWindow
+	c.RateUserEvents, c.RateConnects, c.RateUpgrades = s.cfg.RateUserEvents, s.cfg.RateConnects, s.cfg.RateUpgrades
+	c.RatePosts, c.RateReports = s.cfg.RatePosts, s.cfg.RateReports
 	c.MaxResume = s.cfg.MaxResume
 	c.PresenceGrace = s.cfg.PresenceGrace
 	c.DrainTimeout = s.cfg.DrainTimeout
@@ -175,6 +190,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 			stopServing(fmt.Errorf("the read models stopped: %w", err))
 		}
 	})
+	running.Go(func() { s.rebuildStale(applying) })
 	running.Go(func() {
 		if s.models.WaitApplied(serving, s.log.Durable()) == nil {
 			ready()

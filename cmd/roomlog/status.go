@@ -23,6 +23,7 @@ type status struct {
 	Projections projectionsStatus `json:"projections"`
 	Sockets     int               `json:"sockets"`
 	Rooms       int               `json:"rooms"`
+	Rebuild     *rebuildStatus    `json:"rebuild,omitempty"` // while one goes on
 }
 
 type logStatus struct {
@@ -74,6 +75,7 @@ func (s *Server) status(ctx context.Context) (status, error) {
 	now, err := statusOf(ctx, s.log, s.models)
 	stats := s.gateway.Stats()
 	now.Sockets, now.Rooms = stats.Sockets, stats.Rooms
+	now.Rebuild = rebuildOf(s.models)
 	return now, err
 }
 

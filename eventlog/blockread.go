@@ -1,0 +1,232 @@
+package eventlog
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"sort"
+	"strconv"
+
+	"github.com/minio/highwayhash"
+)
+
+// blockReader reads durable records straight from the embedded server's block
+// files: through a consumer each message costs the server as much again as it costs
+// us (BenchmarkRead has both). What is in a block file is:
+//
+//	length(4) sequence(8) timestamp(8) subject length(2) subject
+//	[header length(4) header] body checksum(8)
+//
+// all in little endian; the length counts the whole record, and its highest bit says
+// that there is a header. Read in filestore.go of v2.15.2. Anything else is an error,
+// after which the caller reads through the server, which knows best.
+//
+// A record that is durable is whole in its file and never changes, so it can be read
+// while the server writes behind it. For one goroutine.
+type blockReader struct {
+	msgs string // folder
+	next uint64 // no record before it is wanted
+
+	index int // of the open block
+	file  *os.File
+	sum   hash.Hash64
+	rest  []byte // read from the file and not yet handed out
+}
+
+// The layout's constants.
+const (
+	blockHeader   = 4 + 8 + 8 + 2 // bytes before the subject
+	blockChecksum = 8
+	blockHasHdr   = 1 << 31 // in the length
+	blockNoRecord = 1 << 63 // in the sequence: a place that was given up
+	blockDeleted  = 1 << 62 // in the sequence: a tombstone
+)
+
+// blockChunk is how much of a file is read at a time. Records share their chunk's
+// memory: who keeps one keeps that much.
+const blockChunk = 128 << 10
+
+func (l *Log) newBlockReader(from uint64) (*blockReader, error) {
+	r := &blockReader{msgs: blockFolder(l.cfg.Dir), next: from}
+	blocks, err := blockIndexes(r.msgs)
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	after := sort.Search(len(blocks), func(i int) bool {
+		first, err := firstOfBlock(blockPath(r.msgs, blocks[i]))
+		if err != nil {
+			failed = err
+		}
+		return first > from
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	return r, r.open(blocks[max(after-1, 0)])
+}
+
+// firstOfBlock returns the sequence that a block begins with, the highest there is
+// for one that is empty.
+func firstOfBlock(path string) (uint64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var head [blockHeader]byte
+	switch _, err := io.ReadFull(f, head[:]); err {
+	case nil:
+		return binary.LittleEndian.Uint64(head[4:]) &^ (blockNoRecord | blockDeleted), nil
+	case io.EOF, io.ErrUnexpectedEOF:
+		return math.MaxUint64, nil
+	default:
+		return 0, err
+	}
+}
+
+func (r *blockReader) open(index int) error {
+	f, err := os.Open(blockPath(r.msgs, index))
+	if err != nil {
+		return err
+	}
+	key := sha256.Sum256([]byte(streamEvents + "-" + strconv.Itoa(index)))
+	sum, err := highwayhash.New64(key[:])
+	if err != nil {
+		f.Close()
+		return err
+	}
+	r.close()
+	r.index, r.file, r.sum, r.rest = index, f, sum, nil
+	return nil
+}
+
+func (r *blockReader) close() {
+	if r.file != nil {
+		r.file.Close()
+		r.file = nil
+	}
+}
+
+// read returns the next records, at most most and none past to, which must be
+// durable.
+func (r *blockReader) read(ctx context.Context, most int, to uint64) ([]Record, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	records := make([]Record, 0, min(most, readBatch))
+	for len(records) < most && r.next <= to {
+		m, err := r.message()
+		switch {
+		case err == io.EOF:
+			if err = r.open(r.index + 1); err != nil {
+				return nil, fmt.Errorf("no record %d in the block files: %w", r.next, err)
+			}
+		case err != nil:
+			return nil, fmt.Errorf("block %d at record %d: %w", r.index, r.next, err)
+		case m.seq&(blockNoRecord|blockDeleted) != 0 || m.seq < r.next:
+			// A place without a record, or one before those wanted.
+		case m.seq > to:
+			r.rest, r.next = m.from, to+1 // the records between are gone
+		default:
+			records = append(records, decodeRaw(m.seq, string(m.header), m.body))
+			r.next = m.seq + 1
+		}
+	}
+	return records, nil
+}
+
+// stored is a message as a block file holds it.
+type stored struct {
+	seq          uint64
+	header, body []byte
+	from         []byte // the chunk from it on
+}
+
+// message returns the next message of the open block, io.EOF at its end.
+func (r *blockReader) message() (m stored, err error) {
+	if len(r.rest) < blockHeader {
+		if err := r.fill(blockHeader); err != nil {
+			return m, err
+		}
+	}
+	length := binary.LittleEndian.Uint32(r.rest)
+	hasHeader := length&blockHasHdr != 0
+	size := int(length &^ blockHasHdr)
+	subject := int(binary.LittleEndian.Uint16(r.rest[20:]))
+	least := blockHeader + subject + blockChecksum
+	if hasHeader {
+		least += 4
+	}
+	if size < least || size > maxMessage {
+		return m, fmt.Errorf("%w: a message of %d bytes", errLayout, size)
+	}
+	if len(r.rest) < size {
+		if err := r.fill(size); err == io.EOF {
+			return m, io.ErrUnexpectedEOF
+		} else if err != nil {
+			return m, err
+		}
+	}
+	b := r.rest[:size:size]
+	content := b[blockHeader+subject : size-blockChecksum]
+	r.sum.Reset()
+	r.sum.Write(b[4 : 4+16])
+	r.sum.Write(b[blockHeader : blockHeader+subject])
+	header := 0
+	if hasHeader {
+		header = int(binary.LittleEndian.Uint32(content))
+		if content = content[4:]; header > len(content) {
+			return m, fmt.Errorf("%w: a header of %d bytes", errLayout, header)
+		}
+	}
+	r.sum.Write(content)
+	if r.sum.Sum64() != binary.LittleEndian.Uint64(b[size-blockChecksum:]) {
+		return m, fmt.Errorf("%w: a message does not have its checksum", ErrDamaged)
+	}
+	m = stored{binary.LittleEndian.Uint64(b[4:]), content[:header:header], content[header:len(content):len(content)], r.rest}
+	r.rest = r.rest[size:]
+	return m, nil
+}
+
+// fill reads on until at least size bytes are there. It returns io.EOF when the file
+// ends before them: behind the last record, or within one that is being written.
+func (r *blockReader) fill(size int) error {
+	chunk := make([]byte, max(size, blockChunk))
+	have := copy(chunk, r.rest)
+	n, err := io.ReadAtLeast(r.file, chunk[have:], size-have)
+	r.rest = chunk[:have+n]
+	if err == io.ErrUnexpectedEOF {
+		return io.EOF
+	}
+	return err
+}
+
+// blockIndexes returns the numbers of the block files in order.
+func blockIndexes(msgs string) ([]int, error) {
+	entries, err := os.ReadDir(msgs)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errLayout, err)
+	}
+	var indexes []int
+	for _, e := range entries {
+		index, ok, err := blockIndex(msgs, e.Name())
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			indexes = append(indexes, index)
+		}
+	}
+	if len(indexes) == 0 {
+		return nil, fmt.Errorf("%w: no block file in %s", errLayout, msgs)
+	}
+	slices.Sort(indexes)
+	return indexes, nil
+}

@@ -1,0 +1,288 @@
+package projections
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"strings"
+
+	"roomlog/schema"
+)
+
+// item is one notification of a user. Those that stand for unread messages are kept
+// by conversation, those of all its participants in one row: for each message renews
+// them. All others are kept by user, in the order in which they were made.
+type item struct {
+	user string // whose it is
+	seq  uint64 // place of the record that made it
+	kind byte
+
+	id, sender                           string // id "": see ident
+	post, comment, message, conversation string
+	created, readAt                      schema.Time // readAt 0: unread
+	hidden                               byte
+	group                                bool   // of a message: said in a group
+	number                               uint64 // the message's
+	standing, held                       spans  // messages it stands for; and those of them that a moderator removed
+}
+
+// ident returns the id. That of messages is only made when somebody sees it: the
+// record that made the item has the message's id.
+func (it *item) ident() string {
+	if it.id == "" {
+		return notificationID(it.message, it.seq, it.kind, it.user)
+	}
+	return it.id
+}
+
+// Why an unread item is hidden: a moderator removed what it is about.
+const (
+	hiddenPost = 1 << iota
+	hiddenComment
+	hiddenMessage
+)
+
+// itemKey is the key of a row of items.
+func itemKey(user string, seq uint64, kind byte) []byte { return append(place(user, seq), kind) }
+
+func (it *item) encode() []byte {
+	b := make([]byte, 0, 160)
+	for _, s := range [...]string{it.ident(), it.sender, it.post, it.comment, it.message, it.conversation} {
+		b = appendText(b, s)
+	}
+	b = appendTime(b, it.created)
+	b = appendTime(b, it.readAt)
+	b = append(b, it.hidden, marker(it.group))
+	b = binary.AppendUvarint(b, it.number)
+	return it.held.encode(it.standing.encode(b))
+}
+
+func decodeItem(key, row []byte) *item {
+	if len(key) < 10 {
+		panic(damage("the key of a notification is cut short"))
+	}
+	last := len(key) - 1
+	f := fields{row}
+	return &item{
+		string(key[:last-9]), seqOf(key[:last]), key[last],
+		f.text(), f.text(), f.text(), f.text(), f.text(), f.text(), f.time(), f.time(),
+		byte(f.uint()), f.uint() == 1, f.uint(), f.spans(), f.spans(),
+	}
+}
+
+// awaits reports whether it is kept with its conversation.
+func (it *item) awaits() bool { return it.kind == kindMessage && it.readAt == 0 }
+
+// A row of messages holds the items of a conversation in the order of their users.
+// What the same message made is written once: the place is 0 where it is that of the
+// item before.
+func encodeAwaiting(all []item) []byte {
+	b := make([]byte, 0, 80+len(all)*32)
+	last := uint64(0)
+	for i := range all {
+		it := &all[i]
+		b = appendText(b, it.user)
+		b = it.held.encode(it.standing.encode(b))
+		if it.seq == last {
+			b = append(b, 0)
+			continue
+		}
+		last = it.seq
+		b = binary.AppendUvarint(b, it.seq)
+		b = appendText(b, it.sender)
+		b = appendText(b, it.message)
+		b = appendTime(b, it.created)
+		b = append(b, marker(it.group))
+		b = binary.AppendUvarint(b, it.number)
+	}
+	return b
+}
+
+// decodeAwaiting is done for each message: the items share what they hold.
+func decodeAwaiting(conversation string, row []byte) (all []item) {
+	if len(row) == 0 {
+		return nil
+	}
+	whole, shared := string(row), make(spans, 0, 64)
+	last := item{kind: kindMessage, conversation: conversation}
+	for f := (fields{row}); len(f.rest) > 0; {
+		last.user = f.part(whole)
+		last.standing, shared = f.spansIn(shared)
+		last.held, shared = f.spansIn(shared)
+		if seq := f.uint(); seq != 0 {
+			last.seq, last.sender, last.message, last.created, last.group, last.number = seq, f.part(whole), f.part(whole), f.time(), f.uint() == 1, f.uint()
+		}
+		all = append(all, last)
+	}
+	return all
+}
+
+// awaitingIn returns the unread items of a conversation's messages, by user.
+func (n *notifications) awaitingIn(conversation string) []item {
+	return decodeAwaiting(conversation, n.messages.get([]byte(conversation)))
+}
+
+func (n *notifications) setAwaiting(conversation string, all []item) {
+	if len(all) == 0 {
+		n.messages.remove([]byte(conversation))
+		return
+	}
+	n.messages.put([]byte(conversation), encodeAwaiting(all))
+}
+
+// seatOf returns where a user's item is in a row of messages, or would be.
+func seatOf(user string, all []item) (int, bool) {
+	return slices.BinarySearchFunc(all, user, func(it item, user string) int { return strings.Compare(it.user, user) })
+}
+
+// awaiting returns the unread item of a conversation's messages, nil for none.
+func (n *notifications) awaiting(user, conversation string) *item {
+	all := n.awaitingIn(conversation)
+	if i, ok := seatOf(user, all); ok {
+		return &all[i]
+	}
+	return nil
+}
+
+// put writes an item that was there before, or is not one of messages.
+func (n *notifications) put(it *item) {
+	if !it.awaits() {
+		n.items.put(itemKey(it.user, it.seq, it.kind), it.encode())
+		return
+	}
+	all := n.awaitingIn(it.conversation)
+	i, _ := seatOf(it.user, all)
+	all[i] = *it
+	n.setAwaiting(it.conversation, all)
+}
+
+func (n *notifications) erase(it *item) {
+	if !it.awaits() {
+		n.items.remove(itemKey(it.user, it.seq, it.kind))
+		return
+	}
+	all := n.awaitingIn(it.conversation)
+	i, _ := seatOf(it.user, all)
+	n.setAwaiting(it.conversation, slices.Delete(all, i, i+1))
+	n.awaited.remove(pair(it.user, it.conversation))
+}
+
+// item returns the item of a place and kind, nil when it is not there.
+func (n *notifications) item(user string, seq uint64, kind byte) *item {
+	key := itemKey(user, seq, kind)
+	if row := n.items.get(key); row != nil {
+		return decodeItem(key, row)
+	}
+	if kind == kindMessage {
+		for _, it := range n.awaitedBy(user) {
+			if it.seq == seq {
+				return it
+			}
+		}
+	}
+	return nil
+}
+
+// awaitedBy returns a user's unread items of messages, the oldest first.
+func (n *notifications) awaitedBy(user string) (all []*item) {
+	prefix := owned(user)
+	for key := range n.awaited.scan(prefix, prefix) {
+		all = append(all, n.awaiting(user, string(key[len(prefix):])))
+	}
+	slices.SortFunc(all, bySeq)
+	return all
+}
+
+func bySeq(a, b *item) int { return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.kind, b.kind)) }
+
+// of returns the items of a user, the oldest first.
+func (n *notifications) of(user string) []*item {
+	all := n.awaitedBy(user)
+	prefix := owned(user)
+	for key, row := range n.items.scan(prefix, prefix) {
+		all = append(all, decodeItem(key, row))
+	}
+	slices.SortFunc(all, bySeq)
+	return all
+}
+
+// find returns the user's notification of that id, nil when none is there to be seen.
+func (n *notifications) find(user, id string) *item {
+	seq, kind, ok := parseNotificationID(id)
+	if !ok {
+		return nil
+	}
+	if it := n.item(user, seq, kind); it != nil && it.ident() == id && it.shown() {
+		return it
+	}
+	return nil
+}
+
+// shown reports whether the user sees it: of messages all may be removed.
+func (it *item) shown() bool {
+	return it.hidden == 0 && (it.kind != kindMessage || len(it.standing) > 0)
+}
+
+func (it *item) counts() bool { return it.readAt == 0 && it.shown() }
+
+// subjects lists what an item is found by when that goes. That of messages is found
+// by its conversation.
+func (it *item) subjects() []string {
+	switch it.kind {
+	case kindFollow, kindFriend:
+		return []string{aboutUser(it.sender)}
+	case kindMessage:
+		return nil
+	}
+	all := []string{it.post, it.comment, it.message, it.conversation}
+	return slices.DeleteFunc(all, func(id string) bool { return id == "" })
+}
+
+// aboutUser is what the items are about that only say who did it: no ULID.
+func aboutUser(id string) string { return "@" + id }
+
+// subjectKey is the key of a row of subjects. Of likes, follows and requests there is
+// one a sender, so that the act is found that is taken back, or done again.
+func subjectKey(subject, user string, kind byte, sender string, seq uint64) []byte {
+	k := make([]byte, 0, len(subject)+len(user)+len(sender)+12)
+	k = append(k, subject...)
+	k = append(k, 0)
+	k = append(k, user...)
+	k = append(k, 0, kind)
+	switch kind {
+	case kindLike, kindFollow, kindFriend:
+		return append(k, sender...)
+	}
+	return binary.BigEndian.AppendUint64(k, seq)
+}
+
+// about returns the items about something; user "": those of all users.
+func (n *notifications) about(subject, user string) (all []*item) {
+	prefix := owned(subject)
+	from := prefix
+	if user != "" {
+		from = append(slices.Clip(prefix), owned(user)...)
+	}
+	for key, row := range n.subjects.scan(from, from) {
+		key = key[len(prefix):]
+		end := bytes.IndexByte(key, 0)
+		if it := n.item(string(key[:end]), seqOf(row), key[end+1]); it != nil {
+			all = append(all, it)
+		}
+	}
+	return all
+}
+
+// show is an item as clients see it. That of messages names none that is gone.
+func (it *item) show(sender schema.Actor) schema.Notification {
+	n := schema.Notification{
+		ID: it.ident(), Type: kindNames[it.kind], Sender: sender, Recipient: it.user,
+		Post: it.post, Comment: it.comment, Message: it.message, Conversation: it.conversation,
+		Count: int(it.standing.size()), CreatedAt: it.created, ReadAt: optional(it.readAt),
+	}
+	if it.kind == kindMessage && !it.standing.has(it.number) {
+		n.Message = ""
+	}
+	return n
+}

@@ -1,0 +1,242 @@
+package projections
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"roomlog/schema"
+)
+
+// mail is what one record does to notifications. Mailboxes are written, and their
+// users told, when all is done.
+type mail struct {
+	*notifications
+	r     *record
+	boxes []*opened // in the order in which they were opened
+}
+
+// opened is what happens to one user.
+type opened struct {
+	user  string
+	known bool // the mailbox was looked up, which it is only to be changed
+	mailbox
+	was   mailbox
+	fresh []schema.Notification // filled in when live
+}
+
+func (n *notifications) mail(r *record) *mail { return &mail{notifications: n, r: r} }
+
+// open returns what happens to a user, which mostly is what was begun last.
+func (m *mail) open(user string) *opened {
+	for _, o := range slices.Backward(m.boxes) {
+		if o.user == user {
+			return o
+		}
+	}
+	return m.begin(user)
+}
+
+// begin is open for a user to whom nothing has happened yet.
+func (m *mail) begin(user string) *opened {
+	o := &opened{user: user}
+	m.boxes = append(m.boxes, o)
+	return o
+}
+
+// box returns the mailbox of a user, to be changed.
+func (m *mail) box(user string) *opened {
+	o := m.open(user)
+	if !o.known {
+		o.known, o.mailbox = true, m.mailbox(user)
+		o.was = o.mailbox
+	}
+	return o
+}
+
+// deliver writes the mailboxes, and returns what their users are told.
+func (m *mail) deliver() (notes []Note) {
+	for _, o := range m.boxes {
+		m.trim(o)
+		if o.mailbox != o.was {
+			m.users.put([]byte(o.user), o.encode())
+		}
+		if !m.live || o.unread == o.was.unread && len(o.fresh) == 0 {
+			continue
+		}
+		note := Note{User: o.user, New: o.fresh, Count: -1}
+		if o.unread != o.was.unread {
+			note.Count = int(o.unread)
+		}
+		notes = append(slices.Grow(notes, len(m.boxes)-len(notes)), note)
+	}
+	return notes
+}
+
+// meet notes the name that the actor goes by.
+func (m *mail) meet(a schema.Actor) {
+	o := m.box(a.ID)
+	name := strings.ToLower(a.Username)
+	if o.username == name || len(name) > maxName || strings.IndexByte(name, 0) >= 0 {
+		return
+	}
+	if o.username != "" {
+		m.names.remove(place(o.username, o.named))
+	}
+	m.names.put(place(name, m.r.Seq), []byte(a.ID))
+	o.username, o.named = name, m.r.Seq
+}
+
+// notify makes a notification, but for one's own act or across a block. It reports
+// whether it did.
+func (m *mail) notify(recipient string, kind byte, it item) bool {
+	if recipient == "" || recipient == m.r.Actor.ID || m.isBlocked(recipient, m.r.Actor.ID) {
+		return false
+	}
+	it.user, it.kind = recipient, kind
+	m.add(&it)
+	return true
+}
+
+// add puts an item where it belongs; one of messages is in its row already.
+func (m *mail) add(it *item) {
+	if it.kind == kindMessage {
+		m.awaited.put(pair(it.user, it.conversation), present)
+	} else {
+		m.date(it)
+		it.id = notificationID(m.r.ID, m.r.Seq, it.kind, it.user)
+		m.put(it)
+	}
+	for _, subject := range it.subjects() {
+		m.subjects.put(subjectKey(subject, it.user, it.kind, it.sender, it.seq), seqKey(it.seq))
+	}
+	o := m.box(it.user)
+	o.kept++
+	o.unread++
+	m.announce(it, nil)
+}
+
+// date makes an item one of this record's.
+func (m *mail) date(it *item) { it.seq, it.sender, it.created = m.r.Seq, m.r.Actor.ID, m.r.Time }
+
+// announce has the user told of an item that this record made, and of the one that
+// it renews.
+func (m *mail) announce(it, was *item) {
+	if !m.live {
+		return
+	}
+	shown := it.show(m.r.Actor)
+	if was != nil {
+		shown.Renews = was.ident()
+	}
+	o := m.open(it.user)
+	o.fresh = append(o.fresh, shown)
+}
+
+// change alters an item that is there, and counts it anew.
+func (m *mail) change(it *item, alter func(*item)) {
+	was := *it
+	alter(it)
+	if was.awaits() != it.awaits() {
+		m.erase(&was)
+	}
+	m.put(it)
+	m.tally(&was, it)
+}
+
+// tally counts an item that changed.
+func (m *mail) tally(was, it *item) {
+	switch {
+	case was.counts() && !it.counts():
+		m.box(it.user).unread--
+	case !was.counts() && it.counts():
+		m.box(it.user).unread++
+	}
+}
+
+// changeAwaiting alters all unread items of a conversation's messages. Those are gone
+// of which nothing is left.
+func (m *mail) changeAwaiting(conversation string, alter func(*item)) {
+	all := m.awaitingIn(conversation)
+	if len(all) == 0 {
+		return
+	}
+	left := all[:0]
+	for _, was := range all {
+		it := was
+		alter(&it)
+		if m.tally(&was, &it); len(it.standing)+len(it.held) > 0 {
+			left = append(left, it)
+			continue
+		}
+		m.box(it.user).kept--
+		m.awaited.remove(pair(it.user, conversation))
+	}
+	m.setAwaiting(conversation, left)
+}
+
+// drop removes an item. A like stays in mind: the same must not notify again.
+func (m *mail) drop(it *item) {
+	o := m.box(it.user)
+	o.kept--
+	if it.counts() {
+		o.unread--
+	}
+	m.erase(it)
+	if it.kind != kindLike {
+		m.forget(it)
+	}
+}
+
+// undo takes an item back unless it was read, as if it had not been made.
+func (m *mail) undo(it *item) {
+	if it != nil && it.readAt == 0 {
+		m.drop(it)
+		m.forget(it)
+	}
+}
+
+// forget removes the rows by which an item is found, but for those of a later one.
+func (m *mail) forget(it *item) {
+	for _, subject := range it.subjects() {
+		key := subjectKey(subject, it.user, it.kind, it.sender, it.seq)
+		if bytes.Equal(m.subjects.get(key), seqKey(it.seq)) {
+			m.subjects.remove(key)
+		}
+	}
+}
+
+// read marks an unread item as read. Of messages those that are removed are left out
+// for good, restored or not; nothing is left of it when all are.
+func (m *mail) read(it *item) {
+	if it.kind == kindMessage && len(it.standing) == 0 {
+		m.drop(it)
+		return
+	}
+	m.change(it, func(it *item) { it.readAt, it.held = m.r.Time, nil })
+}
+
+// takeBack undoes the item of an act of which there is one a sender.
+func (m *mail) takeBack(subject, user string, kind byte, sender string) {
+	if row := m.subjects.get(subjectKey(subject, user, kind, sender, 0)); row != nil {
+		m.undo(m.item(user, seqOf(row), kind))
+	}
+}
+
+// takeBackAbout undoes what is about something; user "": that of all users.
+func (m *mail) takeBackAbout(subject, user string) {
+	for _, it := range m.about(subject, user) {
+		m.undo(it)
+	}
+}
+
+// trim drops the oldest when there are too many. That is done for a hundred at a
+// time, since finding them costs a walk.
+func (m *mail) trim(o *opened) {
+	if o.kept <= maxKept {
+		return
+	}
+	for _, it := range m.of(o.user)[:o.kept-minKept] {
+		m.drop(it)
+	}
+}

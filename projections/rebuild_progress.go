@@ -1,0 +1,150 @@
+package projections
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The stages of a rebuild.
+const (
+	StageBuilding   = "building"    // from the log
+	StageComparing  = "comparing"   // with what is served
+	StageCatchingUp = "catching up" // with what came meanwhile
+)
+
+// Progress is how far a rebuild is.
+type Progress struct {
+	Stage       string
+	From        uint64        // where it began: behind what an earlier one had done
+	Records, Of uint64        // the place in the log up to which it is, and is to be
+	Rate        float64       // records a second since it began
+	ETA         time.Duration // at that rate
+	Models      []Volume      // by name; all of them are at the same place
+}
+
+// Volume is what was written of one read model.
+type Volume struct {
+	Name  string `json:"name"`
+	Rows  uint64 `json:"rows"`
+	Bytes uint64 `json:"bytes"` // keys and values
+}
+
+// volume counts what is written. Its methods may be called from any goroutine.
+type volume struct {
+	mu sync.Mutex
+	of map[string]Volume
+}
+
+func newVolume() *volume {
+	v := &volume{of: map[string]Volume{}}
+	for name := range versions {
+		v.of[name] = Volume{Name: name}
+	}
+	return v
+}
+
+// add counts the rows that a table changed. A nil volume counts nothing.
+func (v *volume) add(projector string, rows []*entry) {
+	if v == nil {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	sum := v.of[projector]
+	for _, e := range rows {
+		if e.dirty {
+			sum.Rows++
+			sum.Bytes += uint64(len(e.key) + len(e.value))
+		}
+	}
+	v.of[projector] = sum
+}
+
+func (v *volume) all() []Volume {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.SortedFunc(maps.Values(v.of), func(a, b Volume) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+}
+
+// tracker knows how far the rebuild is that goes on.
+type tracker struct {
+	mu      sync.Mutex
+	running bool // under mu, as all that follows
+	start   time.Time
+	stage   string
+	from    uint64
+	records uint64
+	of      uint64
+	volume  *volume
+}
+
+func (t *tracker) begin(from uint64, w *writer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w.written = newVolume()
+	t.running, t.start, t.stage = true, time.Now(), StageBuilding
+	t.from, t.records, t.of, t.volume = from, from, from, w.written
+}
+
+func (t *tracker) set(stage string, records, of uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if stage != "" {
+		t.stage = stage
+	}
+	t.records, t.of = max(t.records, records), max(t.of, of, records)
+}
+
+// end returns how long it took.
+func (t *tracker) end() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.running = false
+	return time.Since(t.start)
+}
+
+// Rebuilding returns how far the rebuild is that goes on, at start or on demand;
+// false when none does.
+func (m *Models) Rebuilding() (Progress, bool) {
+	t := &m.tracker
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.running {
+		return Progress{}, false
+	}
+	p := Progress{Stage: t.stage, From: t.from, Records: t.records, Of: t.of, Models: t.volume.all()}
+	if took := time.Since(t.start).Seconds(); took > 0 && p.Records > p.From {
+		p.Rate = float64(p.Records-p.From) / took
+		p.ETA = time.Duration(float64(p.Of-p.Records) / p.Rate * float64(time.Second))
+	}
+	return p, true
+}
+
+// rebuildGauges show Rebuilding. All are 0 while none goes on.
+func rebuildGauges(now func() (Progress, bool)) []prometheus.Collector {
+	gauge := func(name, help string, value func(Progress) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "roomlog_rebuild_" + name, Help: help}, func() float64 {
+			p, running := now()
+			if !running {
+				return 0
+			}
+			return value(p)
+		})
+	}
+	return []prometheus.Collector{
+		gauge("running", "1 while the read models are rebuilt.", func(Progress) float64 { return 1 }),
+		gauge("records", "Place in the log up to which the rebuild is.", func(p Progress) float64 { return float64(p.Records) }),
+		gauge("target", "Place in the log up to which it is to be.", func(p Progress) float64 { return float64(p.Of) }),
+		gauge("rate", "Records a second since it began.", func(p Progress) float64 { return p.Rate }),
+		gauge("seconds_left", "At that rate.", func(p Progress) float64 { return p.ETA.Seconds() }),
+	}
+}

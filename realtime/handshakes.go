@@ -1,0 +1,76 @@
+package realtime
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// handshakes are the TCP connections that have not been upgraded, from the accept on.
+// All methods may be called concurrently.
+type handshakes struct {
+	mu    sync.Mutex
+	since map[net.Conn]time.Time // zero: it has asked for something, in time
+}
+
+func (h *handshakes) enter(conn net.Conn) (now int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.since[conn] = time.Now()
+	return len(h.since)
+}
+
+func (h *handshakes) asked(conn net.Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.since[conn] = time.Time{}
+}
+
+// leave forgets a connection and returns for how long it has asked for nothing, 0 if
+// it has.
+func (h *handshakes) leave(conn net.Conn) (silent time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	since := h.since[conn]
+	delete(h.since, conn)
+	if since.IsZero() {
+		return 0
+	}
+	return time.Since(since)
+}
+
+type connection struct{} // of a request's context: the net.Conn
+
+// asked notes that a connection's headers have come.
+func (s *Server) asked(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.handshakes.asked(r.Context().Value(connection{}).(net.Conn))
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) connContext(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(s.onConn(ctx, conn), connection{}, conn)
+}
+
+// onConnState bounds the TCP connections that have not been upgraded: those who
+// open many and send their headers slowly get no further than this. net/http closes
+// who took too long without a word; it is counted here.
+func (s *Server) onConnState(conn net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if s.handshakes.enter(conn) > max(s.cfg.MaxHandshakes, s.cfg.MaxConnections) {
+			s.metrics.refused.WithLabelValues("handshakes").Inc()
+			conn.Close()
+		}
+	case http.StateHijacked: // the session counts its address off
+		s.handshakes.leave(conn)
+	case http.StateClosed:
+		if s.handshakes.leave(conn) >= s.cfg.HandshakeTimeout {
+			s.metrics.refused.WithLabelValues("timeout").Inc()
+		}
+		s.addresses.leave(s.peer(conn.RemoteAddr().String()))
+	}
+}
