@@ -38,6 +38,9 @@ func (r *Record) AdminEntry() schema.AuditEntry {
 // the newest first. Fewer than limit are all there are. What is too old to be kept
 // and what is no record is passed over.
 func (l *Log) AdminBefore(ctx context.Context, before uint64, limit int) ([]Record, error) {
+	if l.sealed {
+		return nil, ErrReadOnly
+	}
 	stream, err := l.js.Stream(ctx, streamAdmin)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", streamAdmin, err)
@@ -80,7 +83,7 @@ func (l *Log) adminRange(ctx context.Context, from, before uint64) ([]Record, er
 		if m.Sequence >= before {
 			break
 		}
-		if r := decode(m.Sequence, m.Header, m.Data); r.Err == nil && l.mayTell(&r) {
+		if r := decode(m.Sequence, m.Subject, m.Header, m.Data); r.Err == nil && l.mayTell(&r) {
 			records = append(records, r)
 		}
 	}
@@ -93,6 +96,13 @@ func (l *Log) mayTell(r *Record) bool { return l.server == nil || r.Origin <= l.
 // AdminAtTime returns the first place of ADMIN that was stored at or after t: the
 // one past its end when there is none yet.
 func (l *Log) AdminAtTime(ctx context.Context, t time.Time) (uint64, error) {
+	if l.sealed {
+		seq, err := l.timeInFiles(ctx, streamAdmin, t)
+		if err == nil && seq == 0 {
+			seq = maxSequence
+		}
+		return seq, err
+	}
 	stream, err := l.js.Stream(ctx, streamAdmin)
 	if err != nil {
 		return 0, fmt.Errorf("looking up %v in %s: %w", t, streamAdmin, err)
@@ -141,6 +151,9 @@ func (l *Log) FollowAdmin(from uint64) *AdminFollower {
 // for the first. It returns ErrClosed once the log is closed, and the cause of ctx
 // when that ends.
 func (f *AdminFollower) Next(ctx context.Context, most int) ([]Record, error) {
+	if f.l.sealed {
+		return nil, ErrReadOnly
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stop := context.AfterFunc(f.l.life, func() { cancel(ErrClosed) })

@@ -26,6 +26,9 @@ const reserve = 64 << 20
 // the error is what a client may be told; a temporary one may be tried again with
 // the same record.
 func (l *Log) Append(ctx context.Context, r Record, done func(seq uint64, err error)) error {
+	if l.sealed {
+		return ErrReadOnly
+	}
 	event, ok := schema.Lookup(r.Event)
 	if !ok || event.Kind != schema.Fact {
 		return fmt.Errorf("append: %q is no fact of the catalogue", r.Event)

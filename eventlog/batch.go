@@ -40,6 +40,7 @@ func (p *publisher) publishBatch(batch []*entry) error {
 			first := ack.Sequence - uint64(len(batch)) + 1
 			for i, e := range batch {
 				e.acked, e.record.Seq = true, first+uint64(i)
+				e.record.origin.header = leafFields(e.msg.Header) // the batch's among them
 			}
 			return nil
 		case ack.Error.ErrorCode == jetstreamext.JSErrCodeBatchPublishDuplicateMsgID:

@@ -188,7 +188,7 @@ func BenchmarkDecode(b *testing.B) {
 	header := rawHeader(msg.Header)
 	b.ReportAllocs()
 	for b.Loop() {
-		if r := decodeRaw(1, header, msg.Data); r.Err != nil {
+		if r := decodeRaw(1, msg.Subject, header, msg.Data); r.Err != nil {
 			b.Fatal(r.Err)
 		}
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"slices"
@@ -30,8 +32,13 @@ import (
 // A record that is durable is whole in its file and never changes, so it can be read
 // while the server writes behind it. For one goroutine.
 type blockReader struct {
-	msgs string // folder
-	next uint64 // no record before it is wanted
+	stream string
+	msgs   string // folder
+	next   uint64 // no record before it is wanted
+	strict bool   // a record that does not come after the one before it is an error
+	last   uint64 // sequence of the message read last
+
+	damaged int // bytes of the message that does not have its checksum
 
 	index int // of the open block
 	file  *os.File
@@ -52,15 +59,15 @@ const (
 // memory: who keeps one keeps that much.
 const blockChunk = 128 << 10
 
-func (l *Log) newBlockReader(from uint64) (*blockReader, error) {
-	r := &blockReader{msgs: blockFolder(l.cfg.Dir), next: from}
+func (l *Log) newBlockReader(stream string, from uint64) (*blockReader, error) {
+	r := &blockReader{stream: stream, msgs: blockFolder(l.cfg.Dir, stream), next: from, strict: l.sealed}
 	blocks, err := blockIndexes(r.msgs)
 	if err != nil {
 		return nil, err
 	}
 	var failed error
 	after := sort.Search(len(blocks), func(i int) bool {
-		first, err := firstOfBlock(blockPath(r.msgs, blocks[i]))
+		first, _, err := firstOfBlock(blockPath(r.msgs, blocks[i]))
 		if err != nil {
 			failed = err
 		}
@@ -72,22 +79,22 @@ func (l *Log) newBlockReader(from uint64) (*blockReader, error) {
 	return r, r.open(blocks[max(after-1, 0)])
 }
 
-// firstOfBlock returns the sequence that a block begins with, the highest there is
-// for one that is empty.
-func firstOfBlock(path string) (uint64, error) {
+// firstOfBlock returns the sequence that a block begins with and when that was
+// stored, in nanoseconds; the highest there are for one that is empty.
+func firstOfBlock(path string) (seq uint64, time int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer f.Close()
 	var head [blockHeader]byte
 	switch _, err := io.ReadFull(f, head[:]); err {
 	case nil:
-		return binary.LittleEndian.Uint64(head[4:]) &^ (blockNoRecord | blockDeleted), nil
+		return binary.LittleEndian.Uint64(head[4:]) &^ (blockNoRecord | blockDeleted), int64(binary.LittleEndian.Uint64(head[12:])), nil
 	case io.EOF, io.ErrUnexpectedEOF:
-		return math.MaxUint64, nil
+		return math.MaxUint64, math.MaxInt64, nil
 	default:
-		return 0, err
+		return 0, 0, err
 	}
 }
 
@@ -96,7 +103,7 @@ func (r *blockReader) open(index int) error {
 	if err != nil {
 		return err
 	}
-	key := sha256.Sum256([]byte(streamEvents + "-" + strconv.Itoa(index)))
+	key := sha256.Sum256([]byte(r.stream + "-" + strconv.Itoa(index)))
 	sum, err := highwayhash.New64(key[:])
 	if err != nil {
 		f.Close()
@@ -114,8 +121,11 @@ func (r *blockReader) close() {
 	}
 }
 
+// errEndOfBlocks says that the last block has no more.
+var errEndOfBlocks = errors.New("the block files end")
+
 // read returns the next records, at most most and none past to, which must be
-// durable.
+// durable. With an error come those before it.
 func (r *blockReader) read(ctx context.Context, most int, to uint64) ([]Record, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
@@ -125,17 +135,24 @@ func (r *blockReader) read(ctx context.Context, most int, to uint64) ([]Record, 
 		m, err := r.message()
 		switch {
 		case err == io.EOF:
-			if err = r.open(r.index + 1); err != nil {
-				return nil, fmt.Errorf("no record %d in the block files: %w", r.next, err)
+			if err = r.open(r.index + 1); errors.Is(err, fs.ErrNotExist) {
+				return records, fmt.Errorf("%w: no record %d", errEndOfBlocks, r.next)
+			} else if err != nil {
+				return records, fmt.Errorf("no record %d in the block files: %w", r.next, err)
 			}
 		case err != nil:
-			return nil, fmt.Errorf("block %d at record %d: %w", r.index, r.next, err)
-		case m.seq&(blockNoRecord|blockDeleted) != 0 || m.seq < r.next:
-			// A place without a record, or one before those wanted.
+			return records, fmt.Errorf("block %d at record %d: %w", r.index, r.next, err)
+		case m.seq&(blockNoRecord|blockDeleted) != 0:
+			// A place without a record.
+		case r.strict && m.seq <= r.last:
+			return records, fmt.Errorf("%w: block %d has record %d behind record %d", ErrDamaged, r.index, m.seq, r.last)
+		case m.seq < r.next:
+			r.last = m.seq // before those wanted
 		case m.seq > to:
 			r.rest, r.next = m.from, to+1 // the records between are gone
 		default:
-			records = append(records, decodeRaw(m.seq, string(m.header), m.body))
+			r.last = m.seq
+			records = append(records, m.record())
 			r.next = m.seq + 1
 		}
 	}
@@ -144,9 +161,20 @@ func (r *blockReader) read(ctx context.Context, most int, to uint64) ([]Record, 
 
 // stored is a message as a block file holds it.
 type stored struct {
-	seq          uint64
-	header, body []byte
-	from         []byte // the chunk from it on
+	seq                   uint64
+	time                  int64 // when the server stored it, in nanoseconds
+	subject, header, body []byte
+	from                  []byte // the chunk from it on
+}
+
+// record decodes the message. Subject and header lie next to each other, but for the
+// length of the latter, and become one string.
+func (m *stored) record() Record {
+	text := string(m.subject[:len(m.subject)+4+len(m.header)])
+	if len(m.header) == 0 {
+		text = string(m.subject)
+	}
+	return decodeRaw(m.seq, text[:len(m.subject)], text[len(text)-len(m.header):], m.body)
 }
 
 // message returns the next message of the open block, io.EOF at its end.
@@ -188,9 +216,17 @@ func (r *blockReader) message() (m stored, err error) {
 	}
 	r.sum.Write(content)
 	if r.sum.Sum64() != binary.LittleEndian.Uint64(b[size-blockChecksum:]) {
+		r.damaged = size
 		return m, fmt.Errorf("%w: a message does not have its checksum", ErrDamaged)
 	}
-	m = stored{binary.LittleEndian.Uint64(b[4:]), content[:header:header], content[header:len(content):len(content)], r.rest}
+	m = stored{
+		seq:     binary.LittleEndian.Uint64(b[4:]),
+		time:    int64(binary.LittleEndian.Uint64(b[12:])),
+		subject: b[blockHeader : blockHeader+subject],
+		header:  content[:header:header],
+		body:    content[header:len(content):len(content)],
+		from:    r.rest,
+	}
 	r.rest = r.rest[size:]
 	return m, nil
 }

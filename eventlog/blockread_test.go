@@ -26,7 +26,7 @@ func TestBlockFilesHoldWhatTheServerServes(t *testing.T) {
 		batch = append(batch, r)
 	}
 	fill(t, l, batch)
-	if blocks, err := blockIndexes(blockFolder(l.cfg.Dir)); err != nil || len(blocks) < 3 {
+	if blocks, err := blockIndexes(blockFolder(l.cfg.Dir, streamEvents)); err != nil || len(blocks) < 3 {
 		t.Fatalf("blocks %v, %v: the test tests nothing", blocks, err)
 	}
 	served := map[uint64]Record{}
@@ -44,7 +44,7 @@ func TestBlockFilesHoldWhatTheServerServes(t *testing.T) {
 	for range 200 {
 		from := 1 + rng.Uint64N(l.Durable())
 		to := from + rng.Uint64N(l.Durable()-from+1)
-		r, err := l.newBlockReader(from)
+		r, err := l.newBlockReader(streamEvents, from)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +68,7 @@ func TestBlockFilesHoldWhatTheServerServes(t *testing.T) {
 func TestBlockFilesAreReadWhileTheyGrow(t *testing.T) {
 	l := openLog(t, Config{})
 	mustAppend(t, l, post("alice", "first"))
-	r, err := l.newBlockReader(1)
+	r, err := l.newBlockReader(streamEvents, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestDamagedBlockFileIsReadThroughTheServer(t *testing.T) {
 	for i := range 20 {
 		mustAppend(t, l, post("alice", fmt.Sprint("number ", i)))
 	}
-	path := blockPath(blockFolder(l.cfg.Dir), 1)
+	path := blockPath(blockFolder(l.cfg.Dir, streamEvents), 1)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func FuzzBlockReader(f *testing.F) {
 	for i := range 3 {
 		mustAppend(f, l, post("alice", fmt.Sprint("number ", i)))
 	}
-	b, err := os.ReadFile(blockPath(blockFolder(l.cfg.Dir), 1))
+	b, err := os.ReadFile(blockPath(blockFolder(l.cfg.Dir, streamEvents), 1))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func FuzzBlockReader(f *testing.F) {
 		if err := os.WriteFile(blockPath(dir, 1), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r := &blockReader{msgs: dir, next: 1}
+		r := &blockReader{stream: streamEvents, msgs: dir, next: 1}
 		if err := r.open(1); err != nil {
 			t.Fatal(err)
 		}

@@ -45,8 +45,8 @@ func streamFolder(dir, stream string) string {
 	return filepath.Join(dir, "jetstream", account, "streams", stream)
 }
 
-// blockFolder is where EVENTS' records are.
-func blockFolder(dir string) string { return filepath.Join(streamFolder(dir, streamEvents), "msgs") }
+// blockFolder is where a stream's records are.
+func blockFolder(dir, stream string) string { return filepath.Join(streamFolder(dir, stream), "msgs") }
 
 // openBlocks makes the whole store durable, with every folder from the block files
 // up to the data directory's own entry, and opens the last block.
@@ -61,7 +61,7 @@ func openBlocks(cfg Config) (*blockSync, error) {
 		}
 	}
 	b := &blockSync{cfg: cfg}
-	msgs := blockFolder(cfg.Dir)
+	msgs := blockFolder(cfg.Dir, streamEvents)
 	blocks, err := blockIndexes(msgs)
 	if err != nil {
 		return nil, err

@@ -34,9 +34,9 @@ type message struct {
 // record decodes the message.
 func (m *message) record(seq uint64) Record {
 	if m.fields != nil {
-		return decode(seq, m.fields, m.data)
+		return decode(seq, m.subject, m.fields, m.data)
 	}
-	return decodeRaw(seq, m.header, m.data)
+	return decodeRaw(seq, m.subject, m.header, m.data)
 }
 
 // status returns the text of a message that is a word of the server's own: "404

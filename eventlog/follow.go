@@ -24,7 +24,7 @@ func (l *Log) Follow(ctx context.Context, from uint64) (*Follower, error) {
 		return nil, ErrClosed
 	}
 	f := &Follower{l: l}
-	if l.server != nil {
+	if l.server != nil || l.sealed {
 		f.cursor = l.newCursor(from)
 	} else {
 		f.live = l.newReader(streamEvents, "", max(from, l.first))

@@ -49,6 +49,7 @@ func encode(r Record, subject, source string) (*nats.Msg, Record, int, error) {
 		return nil, r, 0, err
 	}
 	r.Data = data
+	r.origin = origin{subject: subject, body: body}
 	size := len(subject) + len("NATS/1.0\r\n\r\n") + len(body)
 
 	// One array behind all values: the map's slices then cost no allocation each.
@@ -77,13 +78,14 @@ func encode(r Record, subject, source string) (*nats.Msg, Record, int, error) {
 		header[f.name] = values[i : i+1 : i+1]
 		size += len(f.name) + len(": \r\n") + len(values[i])
 	}
+	r.origin.header = leafFields(header)
 	return &nats.Msg{Subject: subject, Header: header, Data: body}, r, size, nil
 }
 
 // decode turns a message back into a record. A message that is no record comes
 // back with Err set and whatever could be read.
-func decode(seq uint64, header nats.Header, body []byte) Record {
-	d := decoder{Record: Record{Seq: seq}}
+func decode(seq uint64, subject string, header nats.Header, body []byte) Record {
+	d := decoder{Record: Record{Seq: seq, origin: origin{subject, leafFields(header), body}}}
 	for name, values := range header {
 		if len(values) > 0 {
 			d.set(name, values[0])
@@ -94,8 +96,8 @@ func decode(seq uint64, header nats.Header, body []byte) Record {
 
 // decodeRaw does as decode with the header as it is on the wire: a first line with
 // the version, then lines "name: value", then an empty one.
-func decodeRaw(seq uint64, header string, body []byte) Record {
-	d := decoder{Record: Record{Seq: seq}}
+func decodeRaw(seq uint64, subject, header string, body []byte) Record {
+	d := decoder{Record: Record{Seq: seq, origin: origin{subject, header, body}}}
 	_, rest, _ := strings.Cut(header, "\r\n")
 	for rest != "" {
 		var line string

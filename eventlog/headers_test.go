@@ -90,8 +90,8 @@ func TestRecordRoundTrip(t *testing.T) {
 				}
 			}
 		}
-		got := decode(7, header, msg.Data)
-		if raw := decodeRaw(7, rawHeader(msg.Header), msg.Data); raw.Err != nil || !same(raw, got) {
+		got := decode(7, msg.Subject, header, msg.Data)
+		if raw := decodeRaw(7, msg.Subject, rawHeader(msg.Header), msg.Data); raw.Err != nil || !same(raw, got) {
 			t.Fatalf("raw %+v\nmap %+v", raw, got)
 		}
 		r.Seq = 7
@@ -184,7 +184,7 @@ func TestDecodeForeign(t *testing.T) {
 		}
 		body := bytes.Clone(msg.Data)
 		change(header, &body)
-		if r := decode(5, header, body); !errors.Is(r.Err, errForeign) || r.Seq != 5 {
+		if r := decode(5, "events.x", header, body); !errors.Is(r.Err, errForeign) || r.Seq != 5 {
 			t.Errorf("%s: decoded as %+v", name, r)
 		}
 	}
@@ -196,7 +196,7 @@ func TestDecodeOtherForms(t *testing.T) {
 		"ce-specversion": {"1.0"}, "ce-id": {"x"}, "ce-type": {"post:create"}, "ce-time": {"2026-11-23T19:00:00.5+01:00"},
 		"ce-dataschema": {"urn:roomlog:schema:post.create.v2"}, "ce-subject": {"a%c3%abb"},
 	}
-	r := decode(1, header, []byte(` { "data": {"content": "hi"}, "actor": {"username": "Zo\u00eb", "id": "z"} } `))
+	r := decode(1, "events.x", header, []byte(` { "data": {"content": "hi"}, "actor": {"username": "Zo\u00eb", "id": "z"} } `))
 	if r.Err != nil || r.Version != 2 || r.Entity != "aëb" || r.Actor.Username != "Zoë" || string(r.Data) != `{"content": "hi"}` ||
 		r.Time.String() != "2026-11-23T18:00:00.500Z" {
 		t.Errorf("%+v", r)
@@ -255,7 +255,7 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%q came back as %q, %v", value, back, err)
 		}
 		_, _ = unescape(value)
-		r := decode(1, nats.Header{"ce-specversion": {"1.0"}, "ce-id": {value}, "ce-type": {value}, "ce-time": {stamp}, "ce-dataschema": {"x.v1"}}, []byte(body))
+		r := decode(1, "events.x", nats.Header{"ce-specversion": {"1.0"}, "ce-id": {value}, "ce-type": {value}, "ce-time": {stamp}, "ce-dataschema": {"x.v1"}}, []byte(body))
 		if r.Err == nil && utf8.ValidString(body) {
 			if !json.Valid(r.Data) || r.Data[0] != '{' {
 				t.Errorf("%q decoded to data %q", body, r.Data)

@@ -80,6 +80,7 @@ type Log struct {
 	source string // ce-source of this node's records
 	epoch  string
 	first  uint64
+	sealed bool // open by its files alone, see OpenFiles
 
 	lock   *os.File   // LOCK, nil with URL
 	server *embedded  // nil with URL

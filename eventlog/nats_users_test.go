@@ -83,7 +83,7 @@ func TestReaders(t *testing.T) {
 				if err != nil {
 					break
 				}
-				if r := decode(m.Sequence, m.Header, m.Data); r.Err != nil {
+				if r := decode(m.Sequence, m.Subject, m.Header, m.Data); r.Err != nil {
 					t.Errorf("%s read %v of %s", name, r.Err, stream)
 				}
 				n++

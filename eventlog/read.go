@@ -70,8 +70,8 @@ func (c *cursor) read(ctx context.Context, most int, to uint64) ([]Record, error
 		return records, nil
 	}
 	records, err := c.readSource(ctx, most, to)
-	if err != nil {
-		return nil, err
+	if err != nil && len(records) == 0 {
+		return nil, err // what came before it is handed out first, and the error is met again
 	}
 	if len(records) == 0 {
 		c.close()
@@ -83,23 +83,34 @@ func (c *cursor) read(ctx context.Context, most int, to uint64) ([]Record, error
 }
 
 func (c *cursor) readSource(ctx context.Context, most int, to uint64) ([]Record, error) {
-	if c.source == nil && c.l.blocks != nil && !c.served {
-		if r, err := c.l.newBlockReader(c.next); err != nil {
-			c.useServer(err)
-		} else {
+	if c.source == nil && c.l.readsFiles() && !c.served {
+		r, err := c.l.newBlockReader(streamEvents, c.next)
+		switch {
+		case err == nil:
 			c.source = r
+		case c.l.sealed:
+			return nil, err
+		default:
+			c.useServer(err)
 		}
 	}
 	if c.source == nil {
 		c.source = c.l.newReader(streamEvents, "", c.next)
 	}
 	records, err := c.source.read(ctx, most, to)
-	if err == nil || c.served || c.l.blocks == nil || ctx.Err() != nil {
+	if err == nil || c.served || !c.l.readsFiles() || ctx.Err() != nil {
+		return records, err
+	}
+	if c.l.sealed {
+		c.close() // who reads on begins at the damage
 		return records, err
 	}
 	c.useServer(err)
 	return c.readSource(ctx, most, to)
 }
+
+// readsFiles reports whether the block files are as this package knows them.
+func (l *Log) readsFiles() bool { return l.blocks != nil || l.sealed }
 
 // useServer goes on through the server: it keeps what it wrote lately in memory, and
 // passes over what it cannot read.
@@ -141,11 +152,18 @@ func (l *Log) Get(ctx context.Context, seq uint64) (Record, error) {
 	if r := l.tail.read(seq, 1); r != nil {
 		return r[0], nil
 	}
+	if l.sealed {
+		r, err := l.getFromFiles(ctx, seq)
+		if err != nil {
+			err = fmt.Errorf("getting record %d: %w", seq, err)
+		}
+		return r, err
+	}
 	m, err := l.direct(ctx, streamEvents, getRequest{Seq: seq})
 	if err != nil {
 		return Record{}, fmt.Errorf("getting record %d: %w", seq, err)
 	}
-	return decode(seq, m.Header, m.Data), nil
+	return decode(seq, m.Header.Get("Nats-Subject"), m.Header, m.Data), nil
 }
 
 // SeqAtTime returns the first sequence that the log stored at or after t: the one
@@ -153,6 +171,15 @@ func (l *Log) Get(ctx context.Context, seq uint64) (Record, error) {
 func (l *Log) SeqAtTime(ctx context.Context, t time.Time) (uint64, error) {
 	t = t.UTC()
 	end := l.Durable() + 1
+	if l.sealed {
+		seq, err := l.timeInFiles(ctx, streamEvents, t)
+		if err != nil {
+			return 0, fmt.Errorf("looking up %v: %w", t, err)
+		} else if seq == 0 {
+			return end, nil
+		}
+		return min(seq, end), nil
+	}
 	m, err := l.direct(ctx, streamEvents, getRequest{StartTime: &t, Batch: 1})
 	if errors.Is(err, ErrNotFound) {
 		return end, nil

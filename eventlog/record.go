@@ -30,4 +30,6 @@ type Record struct {
 	// Err says why a message of the stream is no record (foreign or damaged). Seq
 	// is set, the rest may be empty. Projectors park it.
 	Err error
+
+	origin origin // see Leaf
 }

@@ -16,6 +16,9 @@ import (
 // node. It does not wait for the disk, nor for the server. Signals of one
 // goroutine keep their order.
 func (l *Log) Signal(r Record) error {
+	if l.sealed {
+		return ErrReadOnly
+	}
 	event, ok := schema.Lookup(r.Event)
 	if !ok || !strings.HasPrefix(event.Subject(), "signals.") {
 		return fmt.Errorf("signal: %q is no signal of the catalogue", r.Event)
@@ -29,6 +32,9 @@ func (l *Log) Signal(r Record) error {
 
 // publishNow sends a message that nobody waits for.
 func (l *Log) publishNow(m *nats.Msg) error {
+	if l.sealed {
+		return ErrReadOnly
+	}
 	if l.life.Err() != nil {
 		return unavailable(ErrClosed)
 	}
@@ -43,6 +49,9 @@ func (l *Log) publishNow(m *nats.Msg) error {
 // the stream. When stop returns, fn is not running and will not be called again;
 // fn must not call stop.
 func (l *Log) OnSignal(fn func(Record)) (stop func(), err error) {
+	if l.sealed {
+		return nil, ErrReadOnly
+	}
 	if l.life.Err() != nil {
 		return nil, ErrClosed
 	}
@@ -61,7 +70,7 @@ func (l *Log) OnSignal(fn func(Record)) (stop func(), err error) {
 		for {
 			select {
 			case m := <-messages:
-				if r := decode(0, m.Header, m.Data); r.Err == nil {
+				if r := decode(0, m.Subject, m.Header, m.Data); r.Err == nil {
 					fn(r)
 				}
 			case <-stopping.Done():
@@ -84,6 +93,9 @@ func (l *Log) ReadSignals(ctx context.Context, subject string) iter.Seq2[Record,
 
 // readStream reads a stream from a place to its end.
 func (l *Log) readStream(ctx context.Context, stream, subject string, from uint64) iter.Seq2[Record, error] {
+	if l.sealed && subject == "" {
+		return l.readFiles(ctx, stream, from)
+	}
 	return func(yield func(Record, error) bool) {
 		r := l.newReader(stream, subject, max(from, 1))
 		defer r.close()

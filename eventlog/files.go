@@ -1,0 +1,206 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// ErrReadOnly means that the log is open for reading alone.
+var ErrReadOnly = errors.New("the log is open for reading only")
+
+// OpenFiles opens a log by its files alone, for reading: that of a stopped server, a
+// copy or a backup, or what a running one has written so far. No server is started,
+// for it would cut off what it cannot read; nothing is changed, and what is damaged
+// is an ErrDamaged when it is come upon. Of Config only Dir and Logger are used.
+//
+// The durable sequence is the last record that can be read, at most to when that is
+// not 0, and does not move.
+func OpenFiles(cfg Config, to uint64) (*Log, error) {
+	l, err := newLog(Config{Dir: cfg.Dir, Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
+	l.sealed = true
+	close(l.committed) // there is no committer
+	l.queue.close()
+	first, last, err := uint64(0), uint64(0), error(nil)
+	if l.epoch, err = epochInFiles(cfg.Dir); err == nil {
+		first, last, err = l.extent()
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if to != 0 {
+		last = min(last, to)
+	}
+	l.first = max(first, 1)
+	l.last.Store(last)
+	l.tail = newTail(last)
+	return l, nil
+}
+
+// epochInFiles reads the log's epoch from the stream's meta file.
+func epochInFiles(dir string) (string, error) {
+	path := filepath.Join(streamFolder(dir, streamEvents), "meta.inf")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("%w: there is no log in %s", ErrNotFound, dir)
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the log's files: %w", err)
+	}
+	var meta struct {
+		Metadata map[string]string `json:"metadata"`
+	}
+	if err := json.Unmarshal(text, &meta); err != nil {
+		return "", fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+	}
+	epoch := meta.Metadata[epochKey]
+	if epoch == "" {
+		return "", fmt.Errorf("%w: %s names no epoch", ErrDamaged, path)
+	}
+	return epoch, nil
+}
+
+// extent returns the first and the last sequence that the files of EVENTS hold, 0 and
+// 0 for an empty log.
+func (l *Log) extent() (first, last uint64, err error) {
+	r := &blockReader{stream: streamEvents, msgs: blockFolder(l.cfg.Dir, streamEvents)}
+	defer r.close()
+	blocks, err := blockIndexes(r.msgs)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, index := range blocks {
+		if first, _, err = firstOfBlock(blockPath(r.msgs, index)); err != nil {
+			return 0, 0, fmt.Errorf("reading the log's files: %w", err)
+		} else if first <= maxSequence {
+			break
+		}
+		first = 0
+	}
+	for _, index := range slices.Backward(blocks) {
+		if err := r.open(index); err != nil {
+			return 0, 0, fmt.Errorf("reading the log's files: %w", err)
+		}
+		if last = r.lastReadable(); last > 0 {
+			break
+		}
+	}
+	return first, last, nil
+}
+
+// maxSequence is above any that a log comes to, and below the marks of the block files.
+const maxSequence = 1<<62 - 1
+
+// lastReadable returns the highest sequence of the open block. What is damaged there
+// is passed over as long as its length can be believed; where not, nothing behind it
+// can be found.
+func (r *blockReader) lastReadable() (last uint64) {
+	for {
+		m, err := r.message()
+		switch {
+		case err == nil:
+			if m.seq&(blockNoRecord|blockDeleted) == 0 {
+				last = max(last, m.seq)
+			}
+		case errors.Is(err, ErrDamaged):
+			r.rest = r.rest[r.damaged:]
+		default: // the end, a torn write, or no length at all
+			return last
+		}
+	}
+}
+
+// readFiles reads a stream of a log that is open by its files, from a place on.
+func (l *Log) readFiles(ctx context.Context, stream string, from uint64) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		r, err := l.newBlockReader(stream, max(from, 1))
+		if err != nil {
+			yield(Record{}, fmt.Errorf("reading %s: %w", stream, err))
+			return
+		}
+		defer r.close()
+		for {
+			records, err := r.read(ctx, readBatch, maxSequence)
+			for _, record := range records {
+				if !yield(record, nil) {
+					return
+				}
+			}
+			if errors.Is(err, errEndOfBlocks) {
+				return
+			}
+			if err != nil {
+				yield(Record{}, fmt.Errorf("reading %s: %w", stream, err))
+				return
+			}
+		}
+	}
+}
+
+// getFromFiles is Get in a log that is open by its files.
+func (l *Log) getFromFiles(ctx context.Context, seq uint64) (Record, error) {
+	r, err := l.newBlockReader(streamEvents, seq)
+	if err != nil {
+		return Record{}, err
+	}
+	defer r.close()
+	records, err := r.read(ctx, 1, seq)
+	if err == nil && len(records) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Record{}, err
+	}
+	return records[0], nil
+}
+
+// timeInFiles returns the first place of a stream whose record was stored at or after
+// t, 0 for none.
+func (l *Log) timeInFiles(ctx context.Context, stream string, t time.Time) (uint64, error) {
+	r := &blockReader{stream: stream, msgs: blockFolder(l.cfg.Dir, stream)}
+	defer r.close()
+	blocks, err := blockIndexes(r.msgs)
+	if err != nil {
+		return 0, err
+	}
+	begin := blocks[0]
+	for _, index := range blocks {
+		_, stored, err := firstOfBlock(blockPath(r.msgs, index))
+		if err != nil {
+			return 0, err
+		}
+		if stored >= t.UnixNano() {
+			break
+		}
+		begin = index
+	}
+	if err := r.open(begin); err != nil {
+		return 0, err
+	}
+	for ctx.Err() == nil {
+		m, err := r.message()
+		switch {
+		case err == io.EOF:
+			if err := r.open(r.index + 1); errors.Is(err, os.ErrNotExist) {
+				return 0, nil
+			} else if err != nil {
+				return 0, err
+			}
+		case err != nil:
+			return 0, fmt.Errorf("block %d: %w", r.index, err)
+		case m.seq&(blockNoRecord|blockDeleted) == 0 && m.time >= t.UnixNano():
+			return m.seq, nil
+		}
+	}
+	return 0, context.Cause(ctx)
+}
