@@ -17,6 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	wipes = true
 	// A server that is stopped while it begins to fill ADMIN leaves a goroutine of
 	// its own waiting for an answer, for 30 seconds at most.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(

@@ -27,6 +27,7 @@ type Config struct {
 	// the batch is in the file, and holds Run up until it returns. nil: nobody is told.
 	Deliver    func([]Applied)
 	MaxBatch   int                   // records a transaction, default 1024
+	LoadBytes  int                   // rows that a rebuild gathers before it writes them, default 256 MiB; while they are written as much comes together
 	Sync       bool                  // sync every batch: slower, but a power loss needs no rebuild
 	Background bool                  // read models of another version serve until a rebuild takes over; see version.go
 	KeepOld    time.Duration         // how long a replaced file is kept, default a day
@@ -40,6 +41,10 @@ type Config struct {
 // latency of who waits for it, while the pages that its records share are still
 // written once.
 const defaultMaxBatch = 1024
+
+// defaultLoadBytes has half a million records of a lifelike log written at a time: most
+// rows of busy users and of what is new are then written once for many changes.
+const defaultLoadBytes = 256 << 20
 
 // ErrClosed means that the read models were closed.
 var ErrClosed = errors.New("the read models are closed")
@@ -81,6 +86,9 @@ type Models struct {
 func Open(ctx context.Context, cfg Config) (*Models, error) {
 	if cfg.MaxBatch <= 0 {
 		cfg.MaxBatch = defaultMaxBatch
+	}
+	if cfg.LoadBytes <= 0 {
+		cfg.LoadBytes = defaultLoadBytes
 	}
 	if cfg.KeepOld <= 0 {
 		cfg.KeepOld = 24 * time.Hour

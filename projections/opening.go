@@ -25,7 +25,7 @@ func (m *Models) open(ctx context.Context) error {
 		return err
 	}
 	m.db = db
-	m.writer = newWriter(db, at, m.faulty)
+	m.writer = newWriter(db, at, m.cfg.LoadBytes, m.faulty)
 	if err := m.prepare(); err != nil {
 		db.Close()
 		return fmt.Errorf("preparing the read models: %w", err)

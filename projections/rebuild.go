@@ -189,7 +189,7 @@ type rebuild struct {
 }
 
 func (m *Models) newRebuild(db *bolt.DB, at checkpoint, alone bool, progress func(Progress)) *rebuild {
-	b := &rebuild{models: m, progress: progress, alone: alone, writer: newWriter(db, at, m.faulty)}
+	b := &rebuild{models: m, progress: progress, alone: alone, writer: newWriter(db, at, m.cfg.LoadBytes, m.faulty)}
 	m.tracker.begin(at.Seq, b.writer)
 	return b
 }
@@ -264,7 +264,7 @@ func (b *rebuild) meet(ctx context.Context) error {
 // to applies the log up to a place.
 func (b *rebuild) to(ctx context.Context, seq uint64) error {
 	err := b.models.load(ctx, max(b.writer.at.Seq+1, b.models.cfg.Log.First()), seq, func(records []record) error {
-		if _, err := b.writer.applyBehind(records); err != nil {
+		if _, err := b.writer.load(records); err != nil {
 			return err
 		}
 		b.tell(seq)
@@ -280,14 +280,14 @@ func (b *rebuild) to(ctx context.Context, seq uint64) error {
 }
 
 func (b *rebuild) at(stage string) {
-	b.models.tracker.set(stage, b.writer.at.Seq, 0)
+	b.models.tracker.set(stage, b.writer.decided.Seq, 0)
 	if p, ok := b.models.Rebuilding(); ok && b.progress != nil {
 		b.progress(p)
 	}
 }
 
 func (b *rebuild) tell(of uint64) {
-	b.models.tracker.set("", b.writer.at.Seq, max(of, b.models.cfg.Log.Durable()))
+	b.models.tracker.set("", b.writer.decided.Seq, max(of, b.models.cfg.Log.Durable()))
 	if p, ok := b.models.Rebuilding(); ok && b.progress != nil {
 		b.progress(p)
 	}

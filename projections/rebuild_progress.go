@@ -48,19 +48,15 @@ func newVolume() *volume {
 }
 
 // add counts the rows that a table changed. A nil volume counts nothing.
-func (v *volume) add(projector string, rows []*entry) {
+func (v *volume) add(projector string, rows, size int) {
 	if v == nil {
 		return
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	sum := v.of[projector]
-	for _, e := range rows {
-		if e.dirty {
-			sum.Rows++
-			sum.Bytes += uint64(len(e.key) + len(e.value))
-		}
-	}
+	sum.Rows += uint64(rows)
+	sum.Bytes += uint64(size)
 	v.of[projector] = sum
 }
 

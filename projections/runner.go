@@ -13,9 +13,9 @@ import (
 	"roomlog/schema"
 )
 
-// loadBatch is how many records one transaction takes when nobody waits for it:
-// enough that most rows of an index are written once for many records.
-const loadBatch = 16384
+// loadBatch is how many records are read ahead and decided at a time when nobody waits
+// for them: few enough to stay in the caches.
+const loadBatch = 2048
 
 // Run brings the read models up to date and follows the log until ctx ends; it
 // then returns nil. Any other end is an error, after which nothing is applied any
@@ -116,8 +116,12 @@ func (m *Models) apply(records []record, live bool) ([]verdict, error) {
 func (m *Models) applyBehind(records []record) error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
-	outcome, err := m.writer.applyBehind(records)
+	outcome, err := m.writer.load(records)
 	m.written(outcome)
+	if err == nil && m.pending() {
+		m.tracker.set("", m.writer.decided.Seq, m.backlog)
+		m.reach(AtBuilding)
+	}
 	return err
 }
 
@@ -142,8 +146,6 @@ func (m *Models) written(o *batchOutcome) {
 	m.metrics.records.WithLabelValues("parked").Add(float64(o.parked))
 	m.report(o.park)
 	if m.pending() {
-		m.tracker.set("", m.writer.at.Seq, m.backlog)
-		m.reach(AtBuilding)
 		if m.writer.at.Seq >= m.backlog {
 			return // once the file is in place, see install
 		}

@@ -110,6 +110,9 @@ func (s *state) tables() []*table {
 		{&s.history.counts, "history", "counts", ascending},
 		{&s.history.voids, "history", "voids", ascending},
 	}
+	for _, t := range []*table{&s.notifications.items, &s.notifications.awaited, &s.notifications.subjects, &s.notifications.names} {
+		t.lists = true
+	}
 	tables := make([]*table, len(all))
 	for i, t := range all {
 		t.table.projector, t.table.name, t.table.fill, t.table.batch = t.projector, t.name, t.fill, &s.batch

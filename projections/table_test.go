@@ -12,16 +12,20 @@ import (
 )
 
 // A table behaves like a map over any series of transactions: what is written is
-// read back at once, rollback takes back what one projector wrote, a transaction
-// that is given up leaves nothing.
+// read back at once, also while what came before it is being written; rollback takes
+// back what one projector wrote, a transaction that is given up leaves nothing.
 func TestTableIsAMap(t *testing.T) {
 	db, err := bolt.Open(filepath.Join(t.TempDir(), "table.db"), 0o600, &bolt.Options{NoSync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	texts := rapid.StringMatching(`[ab]{1,3}`)
 	rapid.Check(t, func(t *rapid.T) {
+		texts := rapid.StringMatching(`[ab]{1,3}`)
+		lists := rapid.Bool().Draw(t, "lists")
+		if lists {
+			texts = rapid.StringMatching(`[ab]{1,2}\x00[ab]{0,2}`)
+		}
 		err := db.Update(func(tx *bolt.Tx) error {
 			if tx.Bucket([]byte("p")) != nil {
 				if err := tx.DeleteBucket([]byte("p")); err != nil {
@@ -38,7 +42,10 @@ func TestTableIsAMap(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := &batch{keeps: true}
-		tab := &table{projector: "p", name: "t", fill: scattered, batch: b}
+		tab := &table{projector: "p", name: "t", fill: scattered, batch: b, lists: lists}
+		if rapid.Bool().Draw(t, "filtered") {
+			tab.stored = &filter{}
+		}
 		stored := map[string]string{}
 		for range rapid.IntRange(1, 4).Draw(t, "transactions") {
 			b.tx, err = db.Begin(true)
@@ -46,21 +53,30 @@ func TestTableIsAMap(t *testing.T) {
 				t.Fatal(err)
 			}
 			now := useTable(t, tab, maps.Clone(stored), texts)
-			if !rapid.Bool().Draw(t, "commit") {
-				tab.forget()
-				tab.release()
-				b.tx.Rollback()
-				continue
+			if rapid.Bool().Draw(t, "goes on") {
+				tab.noteStored(&tab.buffer)
+				tab.buffer, tab.behind = tab.behind, tab.buffer
+				now = useTable(t, tab, now, texts)
 			}
-			if err := tab.flush(&tab.buffer, tab.bucketIn(b.tx)); err != nil {
+			commit := rapid.Bool().Draw(t, "commit")
+			if commit {
+				tab.noteStored(&tab.buffer)
+				for _, written := range []*buffer{&tab.behind, &tab.buffer} {
+					if _, _, err := tab.flush(written, tab.bucketIn(b.tx)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				err = b.tx.Commit()
+				stored = now
+			} else {
+				err = b.tx.Rollback()
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 			tab.forget()
+			tab.behind.forget()
 			tab.release()
-			if err := b.tx.Commit(); err != nil {
-				t.Fatal(err)
-			}
-			stored = now
 		}
 		if b.tx, err = db.Begin(false); err != nil {
 			t.Fatal(err)

@@ -16,23 +16,28 @@ import (
 // at a time.
 //
 // apply commits a batch before it returns: what follows may be told to clients.
-// applyBehind, for batches that nobody waits for, decides one batch while the one
-// before it is being written, on two cores at once. The rows of that one are read
-// from memory meanwhile (table.behind), so what is decided is the same.
+// load, for records that nobody waits for, gathers what it decides in memory until it
+// is much, and then decides on while that is written, on two cores at once. Rows of
+// what is being written are read from memory meanwhile (table.behind), so what is
+// decided is the same. A row that changes a hundred times is written once, and one that
+// comes and goes never.
 type writer struct {
-	db     *bolt.DB
-	state  *state
-	at     checkpoint // of what is committed
-	behind *writing   // nil: nothing is being written
+	db      *bolt.DB
+	state   *state
+	at      checkpoint // of what is committed
+	decided checkpoint // at, or further while loading
+	loading *loading   // what is decided and not yet being written; nil: nothing
+	behind  *loading   // what is being written; nil: nothing
 
+	most    int     // bytes that a load may gather, about
 	written *volume // nil: nobody asks
 }
 
-// writing is a decided batch on its way to the file.
-type writing struct {
+// loading is what was decided in one go, on its way to the file.
+type loading struct {
 	at      checkpoint
 	outcome batchOutcome
-	reads   *bolt.Tx // what it was decided by; its rows point into it
+	reads   *bolt.Tx // what it is decided by
 	done    chan error
 }
 
@@ -57,8 +62,17 @@ func (o *batchOutcome) count(code schema.Code) {
 	}
 }
 
-func newWriter(db *bolt.DB, at checkpoint, fault func(string, *eventlog.Record) error) *writer {
-	w := &writer{db: db, state: newState(nil), at: at}
+func (o *batchOutcome) add(other *batchOutcome) {
+	o.records += other.records
+	o.applied += other.applied
+	o.duplicate += other.duplicate
+	o.void += other.void
+	o.parked += other.parked
+	o.park = append(o.park, other.park...)
+}
+
+func newWriter(db *bolt.DB, at checkpoint, most int, fault func(string, *eventlog.Record) error) *writer {
+	w := &writer{db: db, state: newState(nil), at: at, decided: at, most: most}
 	w.state.fault, w.state.batch.keeps = fault, true
 	return w
 }
@@ -105,62 +119,134 @@ func (w *writer) apply(records []record, live bool) (verdicts []verdict, outcome
 	if err := w.write(tx, (*table).current, at, outcome.park); err != nil {
 		return nil, outcome, err
 	}
-	w.at = at
+	w.at, w.decided = at, at
 	w.forget()
 	return verdicts, outcome, nil
 }
 
-// applyBehind decides a batch and begins to write it. It returns what became of the
-// batch before, which is committed by then, nil for none. After an error the file
+// load decides a batch. It returns what became of records that were written since the
+// last call, nil for none; Settle has the rest written. After an error the file
 // stands at w.at, and nothing is being written.
-func (w *writer) applyBehind(records []record) (written *batchOutcome, err error) {
+func (w *writer) load(records []record) (written *batchOutcome, err error) {
+	l, err := w.beginLoad()
+	if err != nil {
+		return nil, err
+	}
+	if l == nil {
+		_, outcome, err := w.apply(records, false)
+		return &outcome, err
+	}
+	defer w.failed(&err, l.reads)
+	outcome, err := w.decide(l.reads, records, false, func(int, verdict) {})
+	if err != nil {
+		return nil, err
+	}
+	l.outcome.add(&outcome)
+	l.at = w.after(records)
+	w.decided = l.at
+	if w.held() < w.most {
+		return nil, nil
+	}
+	return w.writeLoaded()
+}
+
+// held is how much the buffers hold of what is not being written, about.
+func (w *writer) held() (sum int) {
+	for _, t := range w.state.bound {
+		sum += t.held()
+	}
+	return sum
+}
+
+// beginLoad returns what is being decided, nil where a batch has to be written at once.
+func (w *writer) beginLoad() (*loading, error) {
+	if w.loading != nil {
+		return w.loading, nil
+	}
 	reads, err := w.db.Begin(false)
 	if err != nil {
 		return nil, fmt.Errorf("reading the read models: %w", err)
 	}
 	if reads.Size() > initialMap/2 {
 		// bbolt would wait for this very reader before it maps more.
-		reads.Rollback()
-		_, outcome, err := w.apply(records, false)
-		return &outcome, err
+		return nil, reads.Rollback()
 	}
-	defer w.failed(&err, reads)
-	outcome, err := w.decide(reads, records, false, func(int, verdict) {})
-	if err != nil {
-		return nil, err
+	if w.decided.Seq == 0 { // the file has no rows but those that this writer will write
+		for _, t := range w.state.bound {
+			t.stored = &filter{}
+		}
 	}
-	at := w.after(records)
-	if written, err = w.settle(); err != nil {
+	w.loading = &loading{reads: reads, done: make(chan error, 1)}
+	return w.loading, nil
+}
+
+// writeLoaded begins to write what was decided, once what came before it is written.
+func (w *writer) writeLoaded() (written *batchOutcome, err error) {
+	if written, err = w.await(); err != nil {
 		return nil, err
 	}
 	for _, t := range w.state.bound {
+		t.noteStored(&t.buffer)
+		t.behind.forget()
 		t.buffer, t.behind = t.behind, t.buffer
 		t.release()
 	}
-	b := &writing{at: at, outcome: outcome, reads: reads, done: make(chan error, 1)}
-	w.behind = b
-	go func() { b.done <- w.writeBehind(b) }() // settle waits for it
+	l := w.loading
+	w.loading, w.behind = nil, l
+	go func() { l.done <- w.writeBehind(l) }() // await waits for it
 	return written, nil
 }
 
-// settle waits for the batch that is being written, and returns what became of it,
-// nil for none. After an error nothing is left of it.
-func (w *writer) settle() (*batchOutcome, error) {
-	b := w.behind
-	if b == nil {
+// await waits for what is being written, and returns what became of it, nil for
+// nothing. After an error nothing is left of it.
+func (w *writer) await() (*batchOutcome, error) {
+	l := w.behind
+	if l == nil {
 		return nil, nil
 	}
-	err := <-b.done
+	err := <-l.done
 	w.behind = nil
-	for _, t := range w.state.bound {
-		t.behind.forget()
-	}
-	b.reads.Rollback()
+	l.reads.Rollback()
 	if err != nil {
 		return nil, err
 	}
-	w.at = b.at
-	return &b.outcome, nil
+	w.at = l.at
+	return &l.outcome, nil
+}
+
+// settle has all that was decided written, and returns what became of it, nil for
+// nothing.
+func (w *writer) settle() (written *batchOutcome, err error) {
+	if w.loading == nil && w.behind == nil {
+		return nil, nil
+	}
+	if w.loading != nil {
+		if written, err = w.writeLoaded(); err != nil {
+			w.abandon()
+			return nil, err
+		}
+	}
+	last, err := w.await()
+	w.forget()
+	if err != nil {
+		w.decided = w.at
+		return nil, err
+	}
+	if written == nil {
+		return last, nil
+	}
+	written.add(last)
+	return written, nil
+}
+
+// abandon gives up what was decided and not written.
+func (w *writer) abandon() {
+	if w.loading != nil {
+		w.loading.reads.Rollback()
+		w.loading = nil
+	}
+	w.decided = w.at
+	w.forget()
 }
 
 // decide has every projector told of the records, in the buffers.
@@ -182,7 +268,7 @@ func (w *writer) decide(tx *bolt.Tx, records []record, live bool, emit func(int,
 
 // after returns the checkpoint behind records.
 func (w *writer) after(records []record) checkpoint {
-	at, last := w.at, &records[len(records)-1]
+	at, last := w.decided, &records[len(records)-1]
 	at.Seq, at.ID = last.Seq, last.ID
 	return at
 }
@@ -190,7 +276,7 @@ func (w *writer) after(records []record) checkpoint {
 func (t *table) current() *buffer  { return &t.buffer }
 func (t *table) previous() *buffer { return &t.behind }
 
-func (w *writer) writeBehind(b *writing) (err error) {
+func (w *writer) writeBehind(l *loading) (err error) {
 	tx, err := w.db.Begin(true)
 	if err != nil {
 		return fmt.Errorf("writing the read models: %w", err)
@@ -203,7 +289,7 @@ func (w *writer) writeBehind(b *writing) (err error) {
 			tx.Rollback()
 		}
 	}()
-	return w.write(tx, (*table).previous, b.at, b.outcome.park)
+	return w.write(tx, (*table).previous, l.at, l.outcome.park)
 }
 
 // write commits every table's buffer with the checkpoint behind it.
@@ -214,10 +300,11 @@ func (w *writer) write(tx *bolt.Tx, buffer func(*table) *buffer, at checkpoint, 
 		if len(b.dirty) == 0 {
 			continue
 		}
-		if err := t.flush(b, t.bucketIn(tx)); err != nil {
+		rows, size, err := t.flush(b, t.bucketIn(tx))
+		if err != nil {
 			return err
 		}
-		w.written.add(t.projector, b.dirty)
+		w.written.add(t.projector, rows, size)
 	}
 	for _, p := range parked {
 		row, err := json.Marshal(p)
@@ -245,19 +332,22 @@ func (w *writer) failed(err *error, tx *bolt.Tx) {
 	if *err == nil {
 		return
 	}
-	if _, behind := w.settle(); behind != nil && !errors.Is(*err, behind) {
+	if _, behind := w.await(); behind != nil && !errors.Is(*err, behind) {
 		*err = errors.Join(*err, behind)
 	}
-	w.forget()
+	w.abandon()
 	tx.Rollback()
 }
 
-// forget drops what the tables have buffered of the batch at hand.
+// forget drops what the tables have buffered.
 func (w *writer) forget() {
 	for _, t := range w.state.bound {
-		t.buffer.forget()
+		t.forget()
+		t.behind.forget()
+		t.stored = nil
 		t.release()
 	}
-	w.state.batch.settle()
-	w.state.batch.inDB = false
+	b := &w.state.batch
+	b.settle()
+	b.inDB = false
 }

@@ -1,0 +1,127 @@
+package projections
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// A buffer is a map, whatever the sizes, and gives its rows back in the order of keys.
+func TestBufferIsAMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var b buffer
+		for range 2 {
+			want := map[string]string{}
+			keys := rapid.SliceOfN(rapid.StringMatching(`(user:)?[ab\x00]{0,12}x`), 1, 300).Draw(t, "keys")
+			for n, key := range keys {
+				hash := hashOf([]byte(key))
+				i := b.index(hash, []byte(key))
+				if _, has := want[key]; has != (i >= 0) {
+					t.Fatalf("%q is at %d, there %v", key, i, has)
+				} else if !has {
+					if i = b.insert(hash, []byte(key)); b.find(hash, []byte(key)) >= 0 {
+						t.Fatalf("%q is known before anything is", key)
+					}
+					b.dirty = append(b.dirty, uint32(i))
+				}
+				value := bytes.Repeat([]byte{byte(n)}, 1+rapid.IntRange(0, 3000).Draw(t, "size"))
+				b.set(i, value)
+				want[key] = string(value)
+			}
+			for key, value := range want {
+				i := b.find(hashOf([]byte(key)), []byte(key))
+				if i < 0 || string(b.key(i)) != key || string(b.value(i)) != value {
+					t.Fatalf("%q is at %d", key, i)
+				}
+			}
+			var order []string
+			for _, i := range b.inOrder() {
+				order = append(order, string(b.key(int(i))))
+			}
+			if !slices.Equal(order, slices.Sorted(maps.Keys(want))) {
+				t.Fatalf("in order: %q", order)
+			}
+			b.forget()
+			if b.find(hashOf([]byte(keys[0])), []byte(keys[0])) >= 0 {
+				t.Fatal("it remembers")
+			}
+		}
+	})
+}
+
+// A row larger than a slab is kept whole, and a great many are given up altogether.
+func TestBufferOfGreatRows(t *testing.T) {
+	var b buffer
+	for i := range 1<<16 + 1 {
+		key := []byte(fmt.Sprint(i))
+		b.set(b.insert(hashOf(key), key), []byte("value"))
+	}
+	great := bytes.Repeat([]byte("x"), 3*slabSize)
+	key := []byte("great")
+	b.set(b.insert(hashOf(key), key), great)
+	if !bytes.Equal(b.value(b.find(hashOf(key), key)), great) {
+		t.Error("a great row is not what it was")
+	}
+	if held := b.held(); held < 3*slabSize {
+		t.Errorf("it says that it holds %d bytes", held)
+	}
+	if b.forget(); b.slabs != nil || b.held() != 0 {
+		t.Error("what it held is not given up")
+	}
+}
+
+// A filter never says no of a key that it has, seldom yes of another, and says when
+// it is full.
+func TestFilter(t *testing.T) {
+	var f filter
+	const n = 200_000
+	for i := range n {
+		if !f.add(hashOf([]byte(fmt.Sprint("key", i)))) {
+			t.Fatal("it is full")
+		}
+	}
+	wrong := 0
+	for i := range n {
+		if !f.has(hashOf([]byte(fmt.Sprint("key", i)))) {
+			t.Fatalf("it does not have key %d", i)
+		}
+		if f.has(hashOf([]byte(fmt.Sprint("other", i)))) {
+			wrong++
+		}
+	}
+	if wrong > n/20 {
+		t.Errorf("it takes %d of %d others for its own", wrong, n)
+	}
+	for f.layers[len(f.layers)-1].room > 0 {
+		f.layers[len(f.layers)-1].room--
+	}
+	for len(f.layers) < filterLayers {
+		f.layers = append(f.layers, layer{})
+	}
+	if f.layers[filterLayers-1].room = 0; f.add(1) {
+		t.Error("it is full and takes more")
+	}
+}
+
+func BenchmarkTable(b *testing.B) {
+	keys := make([][]byte, 1<<20)
+	for i := range keys {
+		keys[i] = []byte(fmt.Sprintf("user:user%d\x0001M86A3NY51BC9Q0BYARY92QMR", i*7919))
+	}
+	value := bytes.Repeat([]byte("x"), 60)
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		var buf buffer
+		for _, key := range keys {
+			hash := hashOf(key)
+			if buf.index(hash, key) < 0 {
+				buf.set(buf.insert(hash, key), value)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(keys)), "ns/row")
+}
