@@ -22,7 +22,7 @@ var versions = map[string]int{
 
 	"presence": 1,
 	"history":  3,
-	"keys":     1,
+	"keys":     2,
 }
 
 // homes says, for every fact, which projector decides it and how.
