@@ -18,7 +18,7 @@ var versions = map[string]int{
 
 	schema.HomeConversations: 3,
 	schema.HomeModeration:    2,
-	schema.HomeNotifications: 4,
+	schema.HomeNotifications: 5,
 
 	"presence": 1,
 	"history":  3,
