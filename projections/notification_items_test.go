@@ -51,3 +51,37 @@ func TestLikesThatAreForgottenCostNothing(t *testing.T) {
 		})
 	}
 }
+
+// What is hidden is not there for whoever still knows its id, and comes back unread.
+func TestHiddenNotificationsAreNotThere(t *testing.T) {
+	p := newParlour(t)
+	post, _ := p.must("alice", "post:create", schema.PostCreate{Content: "a post"})
+	comment, _ := p.must("bob", "post:comment", schema.PostComment{PostID: post, Content: "a comment"})
+	group := p.group("bob", "alice")
+	message := p.says("bob", group, "a message")
+	var all []schema.Notification
+	list := func(want int) {
+		t.Helper()
+		viewOf(t, p.w, func(v *View) {
+			page, err := v.Notifications("alice", schema.NotificationList{UnreadOnly: true})
+			if all = append(all, page.Items...); err != nil || len(page.Items) != want || v.UnreadNotifications("alice") != want {
+				t.Errorf("alice has %d unread and is shown %s, want %d: %v", v.UnreadNotifications("alice"), text(page.Items), want, err)
+			}
+		})
+	}
+	list(2)
+	targets := []schema.Target{onComment(comment), onMessage(group, message)}
+	for _, target := range targets {
+		p.must("mod", "admin:remove", spam(target))
+	}
+	list(0)
+	for _, n := range all {
+		for _, event := range []string{"notification:read", "notification:delete"} {
+			p.refused(schema.NotificationNotFound, "alice", event, schema.NotificationRef{NotificationID: n.ID})
+		}
+	}
+	for _, target := range targets {
+		p.must("mod", "admin:restore", spam(target))
+	}
+	list(2)
+}
