@@ -133,13 +133,14 @@ func (g *graph) follow(r *record, d *schema.UserFollow) (verdict, error) {
 	return g.followed(r, d, followed.followers), nil
 }
 
+// followed is for who comes back across a block, too: it ended what they would be told.
 func (g *graph) followed(r *record, d *schema.UserFollow, count uint64) verdict {
 	followed, _ := g.user(d.FollowingID)
 	return counted(count, schema.UserFollowed{
 		FollowerID: r.Actor.ID, FollowerUsername: r.Actor.Username,
 		FollowingID: d.FollowingID, FollowingUsername: followed.actor(d.FollowingID).Username,
 		Action: d.Action, FollowersCount: int(count),
-	}, schema.UserRoom(r.Actor.ID), schema.UserRoom(d.FollowingID))
+	}, schema.UserRoom(r.Actor.ID), schema.UserRoom(d.FollowingID)).butApartFrom(r.Actor.ID)
 }
 
 func (g *graph) link(follower, followed string, seq uint64) {
@@ -210,7 +211,7 @@ func (g *graph) friendRequest(r *record, d *schema.TargetAction) (verdict, error
 func (g *graph) friendRequested(r *record, d *schema.TargetAction, _ uint64) verdict {
 	requester, target := parties(r, d)
 	return applied(schema.FriendRequested{RequesterID: requester, TargetID: target, Action: d.Action, At: r.Time},
-		schema.UserRoom(r.Actor.ID), schema.UserRoom(d.TargetID))
+		schema.UserRoom(r.Actor.ID), schema.UserRoom(d.TargetID)).butApartFrom(r.Actor.ID)
 }
 
 // parties says who asked whom: the target answers, the requester does the rest.

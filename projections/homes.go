@@ -18,11 +18,11 @@ var versions = map[string]int{
 
 	schema.HomeConversations: 3,
 	schema.HomeModeration:    2,
-	schema.HomeNotifications: 4,
+	schema.HomeNotifications: 5,
 
 	"presence": 1,
 	"history":  3,
-	"keys":     1,
+	"keys":     2,
 }
 
 // homes says, for every fact, which projector decides it and how.

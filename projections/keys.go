@@ -49,11 +49,17 @@ func decodeAnswer(row []byte) answer {
 	return a
 }
 
+// commandHash is over what the client sent: what the gateway filled in for a retry
+// may be something else than it was for the first try.
 func commandHash(r *record) (h [16]byte) {
+	data := r.Data
+	if d, ok := r.data.(*schema.NotificationReadAll); ok && d.Newest {
+		data = []byte("{}")
+	}
 	sum := sha256.New()
 	sum.Write([]byte(r.Event))
 	sum.Write([]byte{0})
-	sum.Write(r.Data)
+	sum.Write(data)
 	copy(h[:], sum.Sum(nil))
 	return h
 }

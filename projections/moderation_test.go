@@ -3,14 +3,10 @@ package projections
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"pgregory.net/rapid"
-
-	"roomlog/eventlog"
 	"roomlog/schema"
 )
 
@@ -249,6 +245,26 @@ func TestRemovedMessagesAreNotUnread(t *testing.T) {
 	p.refused(schema.MessageNotFound, "mod", "admin:remove", spam(onMessage(group, second)))
 }
 
+// What is restored behind the marker is to be read, as the conversation says, though
+// all that was there before it was read.
+func TestMessagesRestoredBehindTheMarkerNotifyAgain(t *testing.T) {
+	p := newParlour(t)
+	group := p.group("alice", "bob")
+	first, second := p.says("alice", group, "first"), p.says("alice", group, "second")
+	p.must("mod", "admin:remove", spam(onMessage(group, second)))
+	p.reads("bob", group, first)
+	unread := func(want int) {
+		t.Helper()
+		p.unread("bob", group, want)
+		viewOf(t, p.w, func(v *View) { same(t, "unread notifications", v.UnreadNotifications("bob"), want) })
+	}
+	unread(0)
+	p.must("mod", "admin:restore", spam(onMessage(group, second)))
+	unread(1)
+	p.reads("bob", group, second)
+	unread(0)
+}
+
 func TestSuspensionsEndByThemselves(t *testing.T) {
 	p := newParlour(t)
 	says := schema.PostCreate{Content: "hello"}
@@ -278,101 +294,6 @@ func TestSuspensionsEndByThemselves(t *testing.T) {
 	}
 	p.must("bob", "post:create", says)
 	p.refused(schema.Oneself, "mod", "admin:suspend", schema.AdminSuspend{UserID: "mod", Reason: "x"})
-}
-
-// Whatever happens meanwhile, what was removed and restored is as if it never was
-// removed: the other read models end up the same, byte by byte.
-func TestRestoringUndoesRemoving(t *testing.T) {
-	dir, round := t.TempDir(), 0
-	rapid.Check(t, func(rt *rapid.T) {
-		round++
-		path := filepath.Join(dir, fmt.Sprint(round))
-		e := &evening{T: rt, w: bare(t, path+".moderated")}
-		e.happens()
-		// The same records, but for those of the moderator, and for void ones, some
-		// of which only the removals made void.
-		calm := slices.Clone(e.records)
-		for i := range calm {
-			switch user := calm[i].Actor.ID; {
-			case e.codes[i] != "":
-				calm[i] = fact(i+1, user, "post:delete", schema.PostRef{PostID: unborn})
-			case user == "mod": // is seen in both
-				calm[i] = fact(i+1, user, "admin:announce", schema.AdminAnnounce{Content: "nothing"})
-			}
-		}
-		undisturbed := bare(t, path+".calm")
-		applyAll(rt, undisturbed, calm, 7, false)
-		got, want := digestOf(rt, e.w.db).Projections, digestOf(rt, undisturbed.db).Projections
-		for _, projector := range []string{"graph", "feeds", "likes", "conversations", "presence"} {
-			if got[projector] != want[projector] {
-				for i, r := range e.records {
-					rt.Logf("%d %s %s %s %s", i+1, r.Actor.ID, r.Event, r.Data, e.codes[i])
-				}
-				rt.Fatalf("%s differs", projector)
-			}
-		}
-	})
-}
-
-// evening is a random history in which moderators are busy.
-type evening struct {
-	*rapid.T
-	w       *writer
-	records []eventlog.Record
-	codes   []schema.Code
-}
-
-func (e *evening) does(user, event string, data any) (id string) {
-	r := fact(len(e.records)+1, user, event, data)
-	e.records = append(e.records, r)
-	e.codes = append(e.codes, applyAll(e.T, e.w, []eventlog.Record{r}, 1, false)[0].Code)
-	return r.ID
-}
-
-func (e *evening) happens() {
-	users := []string{"alice", "bob", "carol"}
-	post := e.does("alice", "post:create", schema.PostCreate{Content: "a post"})
-	group := e.does("alice", "conversation:create", schema.ConversationCreate{Type: "group", Name: "The watch", Participants: []string{"bob", "carol"}})
-	direct := e.does("alice", "conversation:create", schema.ConversationCreate{Type: "direct", Participants: []string{"bob"}})
-	comments := []string{e.does("bob", "post:comment", schema.PostComment{PostID: post, Content: "a comment"})}
-	messages := []schema.Target{onMessage(group, e.does("bob", "message:send", words(group, "a message")))}
-	targets := []schema.Target{onPost(post), onComment(comments[0]), messages[0]}
-	for range rapid.IntRange(1, 60).Draw(e.T, "length") {
-		user := rapid.SampledFrom(users).Draw(e.T, "user")
-		message := rapid.SampledFrom(messages).Draw(e.T, "message")
-		ref := schema.MessageRef{ConversationID: message.ConversationID, MessageID: message.ID}
-		conversation := rapid.SampledFrom([]string{group, group, direct}).Draw(e.T, "conversation")
-		switch rapid.IntRange(0, 13).Draw(e.T, "act") {
-		case 0:
-			e.does(user, "post:like", schema.PostAction{PostID: post, Action: rapid.SampledFrom([]string{"like", "unlike"}).Draw(e.T, "action")})
-		case 1:
-			comments = append(comments, e.does(user, "post:comment", schema.PostComment{PostID: post, Content: "more"}))
-			targets = append(targets, onComment(comments[len(comments)-1]))
-		case 2:
-			e.does(user, "comment:delete", schema.CommentDelete{PostID: post, CommentID: rapid.SampledFrom(comments).Draw(e.T, "comment")})
-		case 3:
-			e.does(user, "post:share", schema.PostShare{PostID: post, Content: "look"})
-		case 4, 5, 6:
-			messages = append(messages, onMessage(conversation, e.does(user, "message:send", words(conversation, "more"))))
-			targets = append(targets, messages[len(messages)-1])
-		case 7, 8:
-			e.does(user, "message:read", ref)
-		case 9:
-			e.does(user, "message:delete", ref)
-		case 10:
-			who := []string{rapid.SampledFrom(users[1:]).Draw(e.T, "member")}
-			e.does("alice", "conversation:update", schema.ConversationUpdate{ConversationID: group, Updates: schema.ConversationUpdates{RemoveParticipants: who}})
-			e.does("alice", "conversation:update", schema.ConversationUpdate{ConversationID: group, Updates: schema.ConversationUpdates{AddParticipants: who}})
-		case 11:
-			e.does(user, "conversation:delete", schema.ConversationRef{ConversationID: direct})
-		default:
-			event := rapid.SampledFrom([]string{"admin:remove", "admin:remove", "admin:restore"}).Draw(e.T, "moderation")
-			e.does("mod", event, spam(rapid.SampledFrom(targets).Draw(e.T, "target")))
-		}
-	}
-	for _, t := range targets {
-		e.does("mod", "admin:restore", spam(t))
-	}
 }
 
 // What its reader does not see cannot be reported: what is removed waits for no answer.

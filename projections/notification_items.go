@@ -257,17 +257,42 @@ func subjectKey(subject, user string, kind byte, sender string, seq uint64) []by
 	return binary.BigEndian.AppendUint64(k, seq)
 }
 
-// about returns the items about something; user "": those of all users.
+// about returns the items about something; user "": those of all users. Likes stay in
+// mind when their items are gone, maybe a million of them: their rows are passed over.
 func (n *notifications) about(subject, user string) (all []*item) {
 	prefix := owned(subject)
-	from := prefix
+	within := prefix
 	if user != "" {
-		from = append(slices.Clip(prefix), owned(user)...)
+		within = append(slices.Clip(prefix), owned(user)...)
 	}
-	for key, row := range n.subjects.scan(from, from) {
-		key = key[len(prefix):]
-		end := bytes.IndexByte(key, 0)
-		if it := n.item(string(key[:end]), seqOf(row), key[end+1]); it != nil {
+	for from := within; from != nil; {
+		rows := n.subjects.scan(within, from)
+		from = nil
+		for key, row := range rows {
+			key = key[len(prefix):]
+			end := bytes.IndexByte(key, 0)
+			owner, kind := string(key[:end]), key[end+1]
+			if kind == kindLike {
+				all = append(all, n.likesOf(owner, subject)...)
+				from = append(slices.Concat(prefix, owned(owner)), kind+1)
+				break
+			}
+			if it := n.item(owner, seqOf(row), kind); it != nil {
+				all = append(all, it)
+			}
+		}
+	}
+	return all
+}
+
+// likesOf returns a user's items of likes of a post, by a walk over all that they keep.
+func (n *notifications) likesOf(user, post string) (all []*item) {
+	prefix := owned(user)
+	for key, row := range n.items.scan(prefix, prefix) {
+		if key[len(key)-1] != kindLike {
+			continue
+		}
+		if it := decodeItem(key, row); it.post == post {
 			all = append(all, it)
 		}
 	}

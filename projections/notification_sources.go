@@ -178,21 +178,19 @@ func (m *mail) leave(user, conversation string) {
 	m.takeBackAbout(conversation, user)
 }
 
-// readMessages reads the notification as far as the marker goes.
+// readMessages reads the notification as far as the marker goes. Of what is removed
+// behind that it stands for again what is restored.
 func (m *mail) readMessages(d *schema.MessageRef, v *verdict) {
 	it := m.awaiting(m.r.Actor.ID, d.ConversationID)
 	if it == nil {
 		return
 	}
 	standing, held := it.standing.after(v.number), it.held.after(v.number)
-	switch {
-	case standing.size() == it.standing.size() && held.size() == it.held.size():
-		// The marker has not come to it yet.
-	case len(standing) > 0:
-		m.change(it, func(it *item) { it.standing, it.held = standing, held })
-	default:
+	if len(standing)+len(held) == 0 {
 		m.read(it)
+		return
 	}
+	m.change(it, func(it *item) { it.standing, it.held = standing, held })
 }
 
 // dropMessage has the notifications that stand for a message stand for one less.

@@ -125,7 +125,7 @@ func checkPushes(t rapid.TB, want *oracle, i int, got Outcome) {
 	r := want.records[i]
 	push := Push{Event: r.Event, Rooms: rooms, Users: told.users, Except: told.except, Data: got.Result, Evicted: told.evicted, Closed: told.closed}
 	switch r.Event {
-	case "post:like", "post:share", "post:comment", "comment:update":
+	case "post:like", "post:share", "post:comment", "comment:update", "user:follow", "user:friend-request":
 		push.Apart = r.Actor.ID
 	case "message:delivered", "message:read":
 		if want.talk(read[schema.MessageRef](r).ConversationID).direct() {

@@ -349,17 +349,14 @@ func (m *recount) talk(r eventlog.Record) {
 	}
 }
 
-// pass leaves what is not yet read, if something is.
+// pass leaves what is not yet read, if something is, removed or not.
 func (n *recountNote) pass(passed []string, now schema.Time) {
-	left := *n
-	left.messages = slices.DeleteFunc(slices.Clone(n.messages), func(id string) bool { return slices.Contains(passed, id) })
-	switch {
-	case len(left.messages) == len(n.messages):
-	case len(left.there()) > 0:
-		n.messages = left.messages
-	default:
+	left := slices.DeleteFunc(slices.Clone(n.messages), func(id string) bool { return slices.Contains(passed, id) })
+	if len(left) == 0 {
 		n.read(now)
+		return
 	}
+	n.messages = left
 }
 
 func (m *recount) say(r eventlog.Record, t *recountTalk, d schema.MessageSend) {

@@ -117,6 +117,28 @@ func TestABlockEndsFollowsAndRequests(t *testing.T) {
 	})
 }
 
+// Who comes back across a block is not told what it has ended: that the other followed
+// them, or asked to be a friend.
+func TestWhatABlockEndedIsNotToldAgain(t *testing.T) {
+	bothWays(t, func(s *pair) {
+		left := s.g.log.Durable()
+		s.carol.follow(s.other.user)
+		s.me.follow(s.other.user)
+		s.me.do("user:friend-request", schema.TargetAction{TargetID: s.other.user, Action: "send"})
+		s.apart()
+		back := s.g.comesBack(s, s.other.user, left)
+		var events []string
+		for _, f := range back.until("socket:resumed") {
+			if f.Seq != 0 && f.Event != "user:block" {
+				events = append(events, f.Event+" "+string(f.Data))
+			}
+		}
+		if len(events) != 1 || !strings.Contains(events[0], s.carol.user) {
+			s.Errorf("told of what is no more: %v", events)
+		}
+	})
+}
+
 // A block takes back what was not read of the other, but for a group's messages; what
 // was read stays. The other notices nothing.
 func TestNotificationsOfBeforeTheBlock(t *testing.T) {

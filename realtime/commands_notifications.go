@@ -25,7 +25,7 @@ func readAll(s *session, c *call, p *schema.NotificationReadAll) {
 	if p.UpTo == "" {
 		s.waitForFacts()
 		err := s.server.cfg.Models.View(func(v *projections.View) error {
-			p.UpTo = cmp.Or(v.NewestNotification(s.userID()), none)
+			p.UpTo, p.Newest = cmp.Or(v.NewestNotification(s.userID()), none), true
 			return nil
 		})
 		if err != nil {

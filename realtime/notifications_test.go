@@ -167,6 +167,30 @@ func TestReadingIsHeardOnEveryDevice(t *testing.T) {
 	alice.refused(schema.NotificationNotFound, "notification:read-all", schema.NotificationReadAll{UpTo: "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"})
 }
 
+// A retry of read-all is the same command, whatever has come since the first try; one
+// that says up to where is another.
+func TestARetriedReadAllReadsNothingMore(t *testing.T) {
+	g := openGateway(t, nil)
+	alice, bob := g.connect(t, "alice"), g.connect(t, "bob")
+	post := alice.post("hello")
+	bob.comment(post, "first")
+	readAll := func(upTo string) (schema.Frame, error) {
+		return alice.Do(t.Context(), "notification:read-all", schema.NotificationReadAll{UpTo: upTo}, "key-1")
+	}
+	first := must(readAll(""))
+	bob.comment(post, "second")
+	again := must(readAll(""))
+	if !again.Duplicate || again.Seq != first.Seq || !sameJSON(again.Data, first.Data) {
+		t.Errorf("the retry was acked %+v, the first try %+v", again, first)
+	}
+	alice.hasUnread(1)
+	if _, err := readAll(notificationsOf(alice, schema.NotificationList{})[0].ID); codeOf(t, err) != schema.KeyReused {
+		t.Errorf("the same key for another command: %v", err)
+	}
+	alice.hasUnread(1)
+	alice.refused(schema.UnknownField, "notification:read-all", schema.NotificationReadAll{Newest: true})
+}
+
 // Whoever is told nothing but a notification has their cursor moved by it; who is
 // told more, by what comes last. Both are told again what they missed.
 func TestNotificationsThatWereMissedComeAgain(t *testing.T) {

@@ -19,9 +19,10 @@ type NotificationRef struct {
 
 // NotificationReadAll is the data of notification:read-all. The gateway fills in
 // UpTo with the newest notification that the client could see when it sends none,
-// so that the record means the same in any replay.
+// so that the record means the same in any replay; Newest then says so.
 type NotificationReadAll struct {
-	UpTo string `json:"upTo,omitempty"`
+	UpTo   string `json:"upTo,omitempty"`
+	Newest bool   `json:"newest,omitempty"`
 }
 
 // NotificationList is the data of notification:list.
