@@ -26,7 +26,7 @@ import (
 //	[header length(4) header] body checksum(8)
 //
 // all in little endian; the length counts the whole record, and its highest bit says
-// that there is a header. Read in filestore.go of v2.15.2. Anything else is an error,
+// that there is a header. Read in filestore.go of v2.15.3. Anything else is an error,
 // after which the caller reads through the server, which knows best.
 //
 // A record that is durable is whole in its file and never changes, so it can be read

@@ -19,7 +19,7 @@ import (
 // A record is written to the last block before it is acked; a full block is
 // followed by the next number and not written again (EVENTS has no deletes, no
 // limits and no compression, so nothing compacts it). Read in filestore.go of
-// v2.15.2; TestBlockFileLayout fails when a version behaves otherwise.
+// v2.15.3; TestBlockFileLayout fails when a version behaves otherwise.
 
 // errLayout says that the files are not as described above.
 var errLayout = errors.New("unknown layout of the NATS server's files")

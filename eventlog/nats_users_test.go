@@ -257,8 +257,8 @@ func TestReadersHearNothingElse(t *testing.T) {
 	}
 }
 
-// The operator looks at everything, and keeps consumers and streams of their own; the
-// log they can neither write to nor take from.
+// The operator looks at everything, and keeps consumers and streams of their own; by a
+// slip of the hand they can neither publish to the log nor take from it.
 func TestOperator(t *testing.T) {
 	l := openLog(t, Config{NATSListen: "127.0.0.1:0"})
 	ctx := context.Background()

@@ -142,9 +142,10 @@ func user(name, password string) string {
 }
 
 // operator is the user who may look at everything, and make streams and consumers of
-// their own. That the log cannot be deleted or written to by them guards against a
-// slip of the hand: DenyDelete and DenyPurge do not stop STREAM.DELETE, and whoever
-// runs the machine has the files anyway.
+// their own. That the log cannot be deleted or published to by them guards against a
+// slip of the hand: DenyDelete and DenyPurge do not stop STREAM.DELETE. Who means harm
+// can have the server write there, by the reply subject of a request or a stream that
+// publishes again; but whoever has this password has the files anyway.
 func operator(password string) string {
 	deny := []string{"events.>", "signals.>", "admin.>"}
 	for _, stream := range []string{streamEvents, streamSignals, streamAdmin} {

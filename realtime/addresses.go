@@ -120,30 +120,67 @@ func (c *Config) tooMany(connections int) bool {
 	return c.MaxPerAddress > 0 && connections > c.MaxPerAddress
 }
 
-type turnedAway struct{} // of a connection's context
-
-// onConn counts a connection that was just accepted, and marks it when it is one
-// too many: guard answers it. onConnState, or the session, counts it off again.
-func (s *Server) onConn(ctx context.Context, conn net.Conn) context.Context {
-	n := s.addresses.enter(s.peer(conn.RemoteAddr().String()))
-	if !s.cfg.tooMany(n) {
-		return ctx
-	}
-	if n > s.cfg.MaxPerAddress+maxTurnedAway {
-		s.metrics.refused.WithLabelValues("address").Inc()
-		conn.Close()
-	}
-	return context.WithValue(ctx, turnedAway{}, true)
+// arrival is a connection as it was accepted, in the contexts of its requests.
+type arrival struct {
+	conn    net.Conn
+	crowded bool          // its address has as many connections as it may
+	wait    time.Duration // its address has come as often as it may: until it may again
+	paid    bool          // its first request, which the arrival stands for, is to come
 }
 
-// guard answers connections of addresses that have too many.
+type arrivalKey struct{}
+
+// connContext counts a connection that was just accepted: the session, or onConnState,
+// counts it off its address again. One too many is told so by guard; of those who go on
+// then it is closed here, before TLS has cost anything.
+func (s *Server) connContext(ctx context.Context, conn net.Conn) context.Context {
+	from := s.peer(conn.RemoteAddr().String())
+	n := s.addresses.enter(from)
+	a := &arrival{conn: conn, crowded: s.cfg.tooMany(n), paid: from.IsValid()}
+	if a.paid {
+		a.wait = s.comesTooOften(from)
+	}
+	reason := ""
+	switch {
+	case a.crowded && n > s.cfg.MaxPerAddress+maxTurnedAway:
+		reason = "address"
+	case a.wait > 0 && s.limiters.upgrades.goesOn(from):
+		reason = "rate"
+	}
+	if reason != "" {
+		s.metrics.refused.WithLabelValues(reason).Inc()
+		conn.Close()
+	}
+	return context.WithValue(ctx, arrivalKey{}, a)
+}
+
+// comesTooOften takes one of the connections and requests that an address may make. It
+// returns for how long the address must wait, 0 when it may.
+func (s *Server) comesTooOften(from netip.Addr) (wait time.Duration) {
+	if wait = s.limiters.upgrades.take(from, time.Now()); wait > 0 {
+		s.metrics.limited.WithLabelValues(s.limiters.upgrades.name).Inc()
+	}
+	return wait
+}
+
+// guard notes that a connection's headers have come, and answers those of addresses
+// that have had their share.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Context().Value(turnedAway{}) != nil {
-			s.refuseAddress(w, r)
-			return
+		a := r.Context().Value(arrivalKey{}).(*arrival)
+		s.handshakes.asked(a.conn)
+		if from, _ := s.caller(r); from.IsValid() && !a.paid {
+			a.wait = s.comesTooOften(from)
 		}
-		next.ServeHTTP(w, r)
+		a.paid = false // the requests of a connection come one after the other
+		switch {
+		case a.crowded:
+			s.refuseAddress(w, r)
+		case a.wait > 0:
+			s.refuseFor(w, r, a.wait, "rate", "too many connections or requests from this address; wait before the next one")
+		default:
+			next.ServeHTTP(w, r)
+		}
 	})
 }
 

@@ -36,8 +36,9 @@ const (
 
 // keySet is a JSON Web Key Set in a file or behind a URL. It is read again
 // from time to time and when a token names a key it does not have, so that keys
-// are rotated and withdrawn without a restart. While it cannot be read, or holds
-// no key of use, the last good keys stay.
+// are rotated and withdrawn without a restart. While it cannot be read, or is no
+// key set, the last good keys stay. A set without any key withdraws them all: that
+// is how a provider whose keys were stolen says so.
 type keySet struct {
 	source   string
 	name     string       // source, for the log: without what in a URL may be a secret
@@ -48,10 +49,13 @@ type keySet struct {
 	log      *slog.Logger
 	reading  chan struct{} // holds one token while nobody reads the source
 	last     []byte        // what was read last; owned by the holder of reading's token
+	keys     int           // of use, in it; likewise
 	stop     context.CancelFunc
 	refresh  sync.WaitGroup
 	interval time.Duration
 }
+
+const holdsNone = "it holds no key for RS256, ES256 or EdDSA"
 
 // openKeySet reads the set once, fails if that does, and starts the refreshing.
 func openKeySet(ctx context.Context, cfg AuthConfig) (*keySet, error) {
@@ -86,6 +90,10 @@ func openKeySet(ctx context.Context, cfg AuthConfig) (*keySet, error) {
 	if err := s.read(ctx); err != nil {
 		s.closeIdle()
 		return nil, fmt.Errorf("the JWKS %s cannot be used: %w", s.name, err)
+	}
+	if s.keys == 0 {
+		s.closeIdle()
+		return nil, fmt.Errorf("the JWKS %s cannot be used: %s", s.name, holdsNone)
 	}
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -170,7 +178,11 @@ func (s *keySet) readLocked(ctx context.Context) error {
 	if err := s.store.KeyReplaceAll(ctx, keys); err != nil {
 		return err
 	}
-	s.last = raw
+	s.last, s.keys = raw, len(keys)
+	if len(keys) == 0 {
+		s.log.Warn("all keys of the JWKS are withdrawn, and none of its tokens is good: "+holdsNone, "jwks", s.name)
+		return nil
+	}
 	s.log.Info("read the JWKS", "jwks", s.name, "keys", len(keys))
 	return nil
 }
@@ -233,6 +245,9 @@ func (s *keySet) parse(raw []byte) ([]jwkset.JWK, error) {
 	if err := json.Unmarshal(raw, &set); err != nil {
 		return nil, fmt.Errorf("it is not a JSON Web Key Set: %w", err)
 	}
+	if set.Keys == nil { // RFC 7517, 5.1: it must be there
+		return nil, errors.New("it is not a JSON Web Key Set: it has no keys member")
+	}
 	var keys []jwkset.JWK
 	for _, m := range set.Keys {
 		if m.USE == jwkset.UseEnc {
@@ -247,9 +262,6 @@ func (s *keySet) parse(raw []byte) ([]jwkset.JWK, error) {
 			continue
 		}
 		keys = append(keys, key)
-	}
-	if len(keys) == 0 {
-		return nil, errors.New("it holds no key for RS256, ES256 or EdDSA")
 	}
 	return keys, nil
 }

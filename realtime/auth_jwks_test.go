@@ -67,6 +67,37 @@ func TestKeysInAFileAreRotated(t *testing.T) {
 	eventually(t, "the first key is back", func() bool { return verify("rsa") == "" })
 }
 
+// A provider whose keys were stolen publishes a set without them, be it one without
+// any. That is no damage: what was withdrawn is not good any more.
+func TestAllKeysAreWithdrawn(t *testing.T) {
+	for name, set := range map[string][]byte{
+		"an empty set":    []byte(`{"keys":[]}`),
+		"none of any use": keySetOf("rsa-enc", "ec-384"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := keySetFile(t, "rsa")
+			var log lockedLog
+			a := newAuth(t, realtime.AuthConfig{JWKS: path, Refresh: 5 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			verify := func() schema.Code {
+				_, err := a.Verify(t.Context(), signedBy(t, "rsa"))
+				return codeOf(t, err)
+			}
+			replaceFile(t, path, set)
+			eventually(t, "the key is withdrawn", func() bool { return verify() == schema.InvalidToken })
+			if !log.has("all keys of the JWKS are withdrawn") {
+				t.Error("the log does not say so")
+			}
+			replaceFile(t, path, keySetOf("rsa"))
+			eventually(t, "the key is back", func() bool { return verify() == "" })
+			replaceFile(t, path, []byte(`{}`))
+			eventually(t, "the damage is noticed", func() bool { return log.has("it has no keys member") })
+			if got := verify(); got != "" {
+				t.Errorf("a file that is no key set: %s", got)
+			}
+		})
+	}
+}
+
 // lockedLog is a log that can be read while it is written.
 type lockedLog struct {
 	mu   sync.Mutex

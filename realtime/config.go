@@ -50,7 +50,7 @@ type Config struct {
 	RateConnects   int // sockets that one user connects
 	RatePosts      int // posts, comments and shares of one user
 	RateReports    int // reports of one user
-	RateUpgrades   int // handshakes of one address, counted as for MaxPerAddress
+	RateUpgrades   int // connections of one address, counted as for MaxPerAddress, and HTTP requests after a connection's first
 	RateWindow     time.Duration
 	RateControls   int // pings and pongs of one socket in a minute, which pings of ours bring about too
 

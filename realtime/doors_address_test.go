@@ -1,13 +1,16 @@
 package realtime_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"roomlog/realtime"
 )
@@ -204,5 +207,73 @@ func TestUpgradesOfOneAddress(t *testing.T) {
 	}
 	if !strings.Contains(metricsOf(t, g), `roomlog_rate_limited_total{limit="upgrade"} 1`) {
 		t.Error("the refusal is not among the figures")
+	}
+}
+
+// Whatever is asked for, and on however few connections, an address has so many
+// requests. Who comes on and on is cut off before they have said anything.
+func TestRequestsOfOneAddress(t *testing.T) {
+	healthz := func(via string) string {
+		return "GET /healthz HTTP/1.1\r\nHost: x\r\n" + via + "\r\n"
+	}
+	for name, c := range map[string]struct{ from, via, request string }{
+		"figures":         {"127.1.0.1", "", "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"},
+		"nothing":         {"127.1.0.1", "", "GET /none HTTP/1.1\r\nHost: x\r\n\r\n"},
+		"the server":      {"127.1.0.1", "", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"},
+		"by a proxy":      {"127.2.0.1", "X-Forwarded-For: 192.0.2.1\r\n", healthz("X-Forwarded-For: 192.0.2.1\r\n")},
+		"in one go":       {"127.1.0.1", "", strings.Repeat(healthz(""), 3)},
+		"as a new client": {"127.1.0.1", "", healthz("Connection: close\r\n")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := openGateway(t, func(c *realtime.Config) {
+				c.RateEvents, c.RateUpgrades, c.RateWindow = 100, 3, time.Hour
+				c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}
+			})
+			there := g.as(c.from)
+			var conn net.Conn
+			asked := 0
+			for asked < 3 {
+				if conn == nil {
+					conn = must(there.dialer.Dial("tcp", g.addr))
+					defer conn.Close()
+					conn.SetDeadline(time.Now().Add(20 * time.Second))
+				}
+				io.WriteString(conn, c.request)
+				in := bufio.NewReader(conn)
+				for range strings.Count(c.request, "Host") {
+					resp, err := http.ReadResponse(in, nil)
+					if err != nil || resp.StatusCode == http.StatusTooManyRequests {
+						t.Fatalf("request %d: %v, %v", asked+1, resp, err)
+					}
+					io.Copy(io.Discard, resp.Body)
+					asked++
+					if resp.Close {
+						conn = nil
+					}
+				}
+			}
+			if conn != nil {
+				io.WriteString(conn, healthz(c.via))
+				if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 429 ") {
+					t.Errorf("one more on the same connection: %q, %v", answer, err)
+				}
+			}
+			there.refusedFor(t, header(strings.TrimSuffix("X: x\r\n"+c.via, "\r\n")))
+			g.as("127.1.0.2").opens(t, goodHandshake)
+			if c.via == "" {
+				eventually(t, "who goes on is cut off without a word", func() bool {
+					conn := must(there.dialer.Dial("tcp", g.addr))
+					defer conn.Close()
+					io.WriteString(conn, goodHandshake)
+					answer, _ := io.ReadAll(conn)
+					return len(answer) == 0
+				})
+			}
+			for _, figure := range []string{`roomlog_rate_limited_total{limit="upgrade"} `, `roomlog_refused_connections_total{reason="rate"} `} {
+				if !strings.Contains(metricsOf(t, g), figure) {
+					t.Errorf("the figures have no %s", figure)
+				}
+			}
+		})
 	}
 }

@@ -1,7 +1,6 @@
 package realtime
 
 import (
-	"context"
 	"net"
 	"net/http"
 	"sync"
@@ -39,20 +38,6 @@ func (h *handshakes) leave(conn net.Conn) (silent time.Duration) {
 		return 0
 	}
 	return time.Since(since)
-}
-
-type connection struct{} // of a request's context: the net.Conn
-
-// asked notes that a connection's headers have come.
-func (s *Server) asked(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.handshakes.asked(r.Context().Value(connection{}).(net.Conn))
-		next.ServeHTTP(w, r)
-	})
-}
-
-func (s *Server) connContext(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(s.onConn(ctx, conn), connection{}, conn)
 }
 
 // onConnState bounds the TCP connections that have not been upgraded: those who

@@ -64,6 +64,14 @@ func (l *limiter[K]) usedShare(caller K, now time.Time) bool {
 	return b != nil && usedShare(b.spentAt(now, l.events, l.window), l.events)
 }
 
+// goesOn reports whether a caller keeps coming although they were told to wait.
+func (l *limiter[K]) goesOn(caller K) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.buckets[caller]
+	return b != nil && b.goesOn(l.events)
+}
+
 // tidy makes room. It looks at every bucket, and so leaves a quarter of the room
 // free: what it costs is shared by the callers who fill that.
 func (l *limiter[K]) tidy(now time.Time) {
@@ -94,7 +102,7 @@ type limiters struct {
 	connects *limiter[string]     // sockets that a user's token connects
 	posts    *limiter[string]     // of a user: what others are shown
 	reports  *limiter[string]     // of a user: what moderators have to read
-	upgrades *limiter[netip.Addr] // handshakes of an address, before anybody has said who they are
+	upgrades *limiter[netip.Addr] // connections and requests of an address, before anybody has said who they are
 }
 
 // leastRemembered is how many callers a limiter remembers at least: a few megabytes.

@@ -93,7 +93,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.http = http.Server{
-		Handler:           s.asked(s.guard(s.routes())),
+		Handler:           s.guard(s.routes()),
 		ReadHeaderTimeout: cfg.HandshakeTimeout,
 		ReadTimeout:       httpTimeout,
 		WriteTimeout:      httpTimeout,
@@ -101,7 +101,10 @@ func New(cfg Config) (*Server, error) {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ConnContext:       s.connContext,
 		ConnState:         s.onConnState,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		// net/http would answer OPTIONS * by itself, past every limit.
+		DisableGeneralOptionsHandler: true,
+
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
 }

@@ -29,14 +29,6 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.refuseBusy(w, r, s.comeBackWithin(), "catching-up", "the server is starting: its read models are not up to date yet")
 		return
 	}
-	from, forwarded := s.caller(r)
-	if from.IsValid() {
-		if wait := s.limiters.upgrades.take(from, time.Now()); wait > 0 {
-			s.metrics.limited.WithLabelValues("upgrade").Inc()
-			s.refuseFor(w, r, wait, "rate", "too many connections from this address; wait before the next one")
-			return
-		}
-	}
 	for _, name := range []string{"Authorization", "Origin", "Sec-Websocket-Key", "Sec-Websocket-Version"} {
 		// A proxy before us may have gone by the other one.
 		if len(r.Header[name]) > 1 {
@@ -57,6 +49,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.refuseBusy(w, r, 10, "full", "as many connections as this server takes are open")
 		return
 	}
+	from, forwarded := s.caller(r)
 	var ours, ok bool
 	if forwarded && s.cfg.tooMany(s.addresses.enter(from)) {
 		s.refuseAddress(w, r)

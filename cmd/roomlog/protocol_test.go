@@ -309,7 +309,7 @@ func TestProtocolLimits(t *testing.T) {
 		"posts, comments and shares of a user":             fmt.Sprintf("%d in %s", d.RatePosts, inWords(d.RateWindow)),
 		"reports of a user":                                fmt.Sprintf("%d in %s", d.RateReports, inWords(d.RateWindow)),
 		"sockets that a user connects":                     fmt.Sprintf("%d in %s", d.RateConnects, inWords(d.RateWindow)),
-		"handshakes of one address":                        fmt.Sprintf("%d in %s", d.RateUpgrades, inWords(d.RateWindow)),
+		"connections and HTTP requests of one address":     fmt.Sprintf("%d in %s", d.RateUpgrades, inWords(d.RateWindow)),
 		"pings and pongs of a socket":                      fmt.Sprintf("%d in 60 s", d.RateControls),
 		"for a message, from its first byte to its last":   inWords(d.MessageTimeout),
 		"facts that wait for their ack":                    d.MaxFactsInFlight,

@@ -43,7 +43,7 @@ func TestSecurityPage(t *testing.T) {
 		"connects of a user":          minute(d.RateConnects),
 		"posts, comments, shares":     minute(d.RatePosts),
 		"reports":                     minute(d.RateReports),
-		"handshakes of one address":   minute(d.RateUpgrades),
+		"requests of one address":     minute(d.RateUpgrades),
 		"pings and pongs of a socket": minute(d.RateControls),
 	} {
 		if rows[door] != want {

@@ -42,7 +42,7 @@ type serverConfig struct {
 	RateConnects             int           `default:"60" placeholder:"N" help:"Sockets a user may connect; 0 for no limit (${default})."`
 	RatePosts                int           `default:"60" placeholder:"N" help:"Posts, comments and shares of a user; 0 for no limit (${default})."`
 	RateReports              int           `default:"10" placeholder:"N" help:"Reports of a user; 0 for no limit (${default})."`
-	RateUpgrades             int           `default:"300" placeholder:"N" help:"Handshakes of one address, as --max-connections-per-address counts them; 0 for no limit (${default})."`
+	RateUpgrades             int           `default:"300" placeholder:"N" help:"Connections and HTTP requests of one address, as --max-connections-per-address counts them; 0 for no limit (${default})."`
 	RateWindow               time.Duration `default:"1m" placeholder:"D" help:"The window of all rates (${default})."`
 	PresenceGrace            time.Duration `default:"10s" placeholder:"D" help:"How long after a user's last socket they count as offline (${default})."`
 	DrainTimeout             time.Duration `default:"30s" placeholder:"D" help:"How long a shutdown may take (${default})."`

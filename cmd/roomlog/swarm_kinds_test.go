@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -16,8 +17,8 @@ import (
 
 // badKinds is the swarm.
 var badKinds = []badKind{
-	{name: "flood", actors: 80, act: flood},
-	{name: "garbage", actors: 80, act: garbage},
+	{name: "flood", actors: 70, act: flood},
+	{name: "garbage", actors: 70, act: garbage},
 	{name: "mole", actors: moles, act: stall},
 	{name: "deaf", actors: 30, act: stall},
 	{name: "silent", actors: 40, act: silent},
@@ -27,6 +28,39 @@ var badKinds = []badKind{
 	{name: "guess", actors: 60, act: guess},
 	{name: "returns", actors: 60, act: comeBack},
 	{name: "churn", actors: 60, users: 4, act: churn},
+	{name: "visitor", actors: 20, addresses: 1, act: visit},
+}
+
+// visit asks for the figures, many times at once, and for what is not there.
+func visit(a *badActor) {
+	s, err := a.dial()
+	if err != nil {
+		return
+	}
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer s.close()
+	asking.Go(func() {
+		get := func(path string) string {
+			return "GET " + path + " HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: " + a.address + "\r\n\r\n"
+		}
+		all := []byte(strings.Repeat(get("/metrics")+get("/none"), 10))
+		for s.write(all) == nil && a.rest(10*time.Millisecond) {
+		}
+	})
+	for {
+		answer, err := http.ReadResponse(s.in, nil)
+		if err != nil {
+			a.note("cut")
+			return
+		}
+		if answer.StatusCode == http.StatusTooManyRequests {
+			a.note("http 429")
+		}
+		if _, err := io.Copy(io.Discard, answer.Body); err != nil || answer.Close {
+			return
+		}
+	}
 }
 
 // moles are bad actors whom the honest ones let into their conversations.

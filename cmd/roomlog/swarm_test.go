@@ -171,7 +171,8 @@ var dueRefusals = []struct {
 	{"guess: others' conversations", "roomlog_events_total", `outcome="CONVERSATION_NOT_FOUND"`, false},
 	{"guess: others' notifications", "roomlog_events_total", `outcome="NOTIFICATION_NOT_FOUND"`, false},
 	{"guess: moderators' events", "roomlog_events_total", `outcome="NOT_PERMITTED"`, false},
-	{"returns: too many handshakes", "roomlog_rate_limited_total", `limit="upgrade"`, true},
+	{"visitor: too many requests", "roomlog_rate_limited_total", `limit="upgrade"`, false},
+	{"visitor: too many requests", "roomlog_refused_connections_total", `reason="rate"`, false},
 	{"returns, churn: too many connects", "roomlog_rate_limited_total", `limit="connect"`, true},
 	{"churn: too many sockets", "roomlog_closes_total", `code="4504"`, false},
 }
