@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -84,19 +83,13 @@ func (s *Server) Deliver(batch []projections.Applied) {
 		pushes = pushes[:0]
 		for j := range o.Pushes {
 			p := &o.Pushes[j]
-			users, except := p.Users, p.Except
-			if f := audience.followers[p.FollowersOf]; f != nil {
-				users = f.before(r.Seq)
-			}
-			if a := audience.apart[p.Apart]; a != nil {
-				except = slices.Concat(except, a.before(r.Seq))
-			}
+			rooms, users, except := audience.of(p, r.Seq)
 			pushes = append(pushes, delivery{
 				event:   p.Event,
 				seq:     r.Seq,
 				at:      r.Time,
 				data:    p.Data,
-				rooms:   p.Rooms,
+				rooms:   rooms,
 				users:   users,
 				origin:  r.Socket,
 				own:     p.Own,

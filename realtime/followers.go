@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"iter"
+	"slices"
 
 	"roomlog/projections"
 )
@@ -79,10 +80,12 @@ func (s *Server) connected(length int, list iter.Seq2[string, uint64], has func(
 // id of the user they follow, or are kept apart from.
 type audience struct {
 	followers, apart map[string]*related
+	unknown          bool // the read models could not be asked
 }
 
 // audienceOf looks up the audience of a batch, as of now: who followed or was blocked
-// later than a push is left to related.before.
+// later than a push is left to related.before. Where it cannot, whatever a block may
+// forbid is not told.
 func (s *Server) audienceOf(batch []projections.Applied) (a audience) {
 	for i := range batch {
 		for _, p := range batch[i].Outcome.Pushes {
@@ -104,9 +107,25 @@ func (s *Server) audienceOf(batch []projections.Applied) (a audience) {
 	})
 	if err != nil {
 		s.log.Error("followers and blocks: read models", "error", err)
-		return audience{}
+		return audience{unknown: true}
 	}
 	return a
+}
+
+// of returns the rooms and users whom a push of the record at seq tells, and the users
+// among them whom it does not.
+func (a *audience) of(p *projections.Push, seq uint64) (rooms, users, except []string) {
+	if a.unknown && p.Apart != "" {
+		return nil, nil, nil
+	}
+	users, except = p.Users, p.Except
+	if f := a.followers[p.FollowersOf]; f != nil {
+		users = f.before(seq)
+	}
+	if apart := a.apart[p.Apart]; apart != nil {
+		except = slices.Concat(except, apart.before(seq))
+	}
+	return p.Rooms, users, except
 }
 
 func named(all map[string]*related, id string) map[string]*related {

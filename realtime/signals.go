@@ -60,7 +60,12 @@ func (s *Server) onSignal(r eventlog.Record) {
 	case schema.NamespaceOf(r.Event) == schema.Connection:
 		s.sawSignal(r)
 	case r.Event == "user:typing":
-		typed(s, r, s.apartFrom(r.Actor.ID), func(p schema.PostAction) (string, any) {
+		apart, err := s.apartFrom(r.Actor.ID)
+		if err != nil {
+			s.log.Error("typing: read models", "error", err)
+			return // a block may forbid it
+		}
+		typed(s, r, apart, func(p schema.PostAction) (string, any) {
 			return schema.PostRoom(p.PostID), schema.UserTyping{PostID: p.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, Action: p.Action}
 		})
 	case r.Event == "message:typing":
@@ -73,15 +78,12 @@ func (s *Server) onSignal(r eventlog.Record) {
 }
 
 // apartFrom returns the connected users whom a block keeps apart from one.
-func (s *Server) apartFrom(user string) (ids []string) {
-	err := s.cfg.Models.View(func(v *projections.View) error {
+func (s *Server) apartFrom(user string) (ids []string, err error) {
+	err = s.cfg.Models.View(func(v *projections.View) error {
 		ids = s.connectedApart(v, user).ids
 		return nil
 	})
-	if err != nil {
-		s.log.Error("typing: read models", "error", err)
-	}
-	return ids
+	return ids, err
 }
 
 // typed tells a room, but for some users, that someone types; push returns the room

@@ -1,10 +1,14 @@
 package realtime_test
 
 import (
+	"context"
+	"errors"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"roomlog/eventlog"
+	"roomlog/projections"
 	"roomlog/realtime"
 	"roomlog/schema"
 )
@@ -36,4 +40,61 @@ func TestWhatTheLogDoesNotTakeIsAnswered(t *testing.T) {
 	alice.do("post:leave", schema.PostRef{PostID: post})
 	alice.do("feed:get", schema.Page{})
 	alice.do("socket:ping", nil)
+}
+
+// While the read models cannot be asked who is kept from whom by a block, what a block
+// may forbid is told to nobody; the rest is.
+func TestWhatABlockMayForbidIsNotToldInDoubt(t *testing.T) {
+	var doubtful *projections.Models
+	g := openGateway(t, func(c *realtime.Config) {
+		doubtful = must(projections.Open(t.Context(), projections.Config{Path: filepath.Join(t.TempDir(), "models.db"), Log: c.Log}))
+		c.Models = doubtful
+	})
+	running, end := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- doubtful.Run(running) }()
+	alice := g.connect(t, "alice")
+	now := time.Now()
+	fact := func(event, entity string, data any) string {
+		t.Helper()
+		id := eventlog.NewID(now)
+		seq := must(g.log.AppendWait(t.Context(), eventlog.Record{
+			ID: id, Time: schema.TimeOf(now), Event: event, Entity: entity, Actor: schema.Actor{ID: "bob", Username: "bob"}, Data: encode(t, data),
+		}))
+		if err := g.models.WaitApplied(t.Context(), seq); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	post := fact("post:create", "", schema.PostCreate{Content: "hello"})
+	talk := fact("conversation:create", "", schema.ConversationCreate{Type: "direct", Participants: []string{"alice"}})
+	alice.hears("conversation:create", "user:alice")
+	if err := doubtful.WaitApplied(t.Context(), g.log.Durable()); err != nil {
+		t.Fatal(err)
+	}
+	alice.do("post:join", schema.PostRef{PostID: post})
+	alice.do("message:join", schema.ConversationRef{ConversationID: talk})
+	alice.hears("message:joined", "")
+	end()
+	if err := errors.Join(<-ended, doubtful.Close()); err != nil {
+		t.Fatal(err)
+	}
+	fact("post:comment", "post:"+post, schema.PostComment{PostID: post, Content: "to the room"})
+	fact("message:send", "conversation:"+talk, schema.MessageSend{ConversationID: talk, Content: "to you", MessageType: "text"})
+	alice.hears("message:send", "conversation:"+talk)
+	for _, s := range []struct {
+		event, entity string
+		data          any
+	}{
+		{"user:typing", "post:" + post, schema.PostAction{PostID: post, Action: "start"}},
+		{"message:typing", "conversation:" + talk, schema.ConversationAction{ConversationID: talk, Action: "start"}},
+	} {
+		err := g.log.Signal(eventlog.Record{
+			ID: eventlog.NewID(now), Time: schema.TimeOf(now), Event: s.event, Entity: s.entity, Actor: schema.Actor{ID: "bob", Username: "bob"}, Data: encode(t, s.data),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	alice.hears("message:typing", "conversation:"+talk)
 }
