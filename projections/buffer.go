@@ -14,7 +14,7 @@ import (
 //
 // What it returns is valid until forget.
 type buffer struct {
-	slots   []uint32 // 1 + the index of a row, 0 for none; a power of two, at most half full
+	slots   []slot // a power of two, at most half full
 	rows    []row
 	dirty   []uint32          // rows that were written, in the order they first were
 	last    map[string]uint32 // 1 + the last row of each owner, of a table that lists
@@ -23,12 +23,25 @@ type buffer struct {
 	current int // index of the last slab
 }
 
+// slot points to a row: the upper half of its key's hash, then 1 + its index. 0 points to
+// none. Most slots that are passed by are told by their hashes, without a look at rows
+// that lie elsewhere in memory.
+type slot uint64
+
+func slotOf(hash uint64, i int) slot { return slot(hash&^math.MaxUint32) | slot(i+1) }
+
+func (s slot) index() int { return int(uint32(s)) - 1 }
+
+func (s slot) may(hash uint64) bool { return uint64(s)>>32 == hash>>32 }
+
+// home is where the search for a hash begins.
+func (b *buffer) home(hash uint64) int { return int(hash>>32) & (len(b.slots) - 1) }
+
 // row is one row of a buffer. Offsets count through all slabs, each of which stands for
 // 1<<slabBits, however long it is.
 type row struct {
 	key, value       uint64 // offsets
 	keyLen, valueLen uint32
-	hash             uint32
 	before           uint32 // 1 + the row before this one of the same owner, 0 for none
 	known            bool   // false: what the file has is not known, as if it were not here
 	there            bool   // false: no such row
@@ -53,14 +66,13 @@ func (b *buffer) index(hash uint64, key []byte) int {
 	if len(b.slots) == 0 {
 		return -1
 	}
-	mask := len(b.slots) - 1
-	for at := int(uint32(hash)) & mask; ; at = (at + 1) & mask {
-		i := b.slots[at]
-		if i == 0 {
+	for at := b.home(hash); ; at = (at + 1) & (len(b.slots) - 1) {
+		s := b.slots[at]
+		if s == 0 {
 			return -1
 		}
-		if r := &b.rows[i-1]; r.hash == uint32(hash) && int(r.keyLen) == len(key) && bytes.Equal(b.slice(r.key, r.keyLen), key) {
-			return int(i - 1)
+		if s.may(hash) && bytes.Equal(b.key(s.index()), key) {
+			return s.index()
 		}
 	}
 }
@@ -70,28 +82,30 @@ func (b *buffer) insert(hash uint64, key []byte) int {
 	if 2*(len(b.rows)+1) > len(b.slots) {
 		b.grow()
 	}
-	mask := len(b.slots) - 1
-	at := int(uint32(hash)) & mask
+	i := len(b.rows)
+	b.rows = append(b.rows, row{key: b.keep(key), keyLen: uint32(len(key))})
+	b.place(slotOf(hash, i))
+	return i
+}
+
+// place puts a slot where the search for its hash comes by.
+func (b *buffer) place(s slot) {
+	at := b.home(uint64(s))
 	for b.slots[at] != 0 {
-		at = (at + 1) & mask
+		at = (at + 1) & (len(b.slots) - 1)
 	}
-	b.rows = append(b.rows, row{key: b.keep(key), keyLen: uint32(len(key)), hash: uint32(hash)})
-	b.slots[at] = uint32(len(b.rows))
-	return len(b.rows) - 1
+	b.slots[at] = s
 }
 
 // grow doubles the slots.
 func (b *buffer) grow() {
-	slots := make([]uint32, max(64, 2*len(b.slots)))
-	mask := len(slots) - 1
-	for i := range b.rows {
-		at := int(b.rows[i].hash) & mask
-		for slots[at] != 0 {
-			at = (at + 1) & mask
+	old := b.slots
+	b.slots = make([]slot, max(64, 2*len(old)))
+	for _, s := range old {
+		if s != 0 {
+			b.place(s)
 		}
-		slots[at] = uint32(i + 1)
 	}
-	b.slots = slots
 }
 
 // set gives a row a value, nil for no such row.
@@ -169,7 +183,7 @@ func (b *buffer) slice(offset uint64, length uint32) []byte {
 
 // held is how many bytes the buffer takes, about.
 func (b *buffer) held() int {
-	const rowCost = 48 + 2*4 + 4 // the row, its slots and its mark
+	const rowCost = 32 + 3*8 + 4 // the row, its slots and its mark
 	return b.current*slabSize + b.used + len(b.rows)*rowCost
 }
 
