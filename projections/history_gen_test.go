@@ -78,6 +78,9 @@ func (g *historian) add() {
 	}
 	n := len(g.records) + 1
 	r := fact(n, g.as, event, data)
+	if g.roll("release", 4) == 0 {
+		r = asVersion1(r)
+	}
 	// Clocks of gateways differ, and now and then a day goes by.
 	g.clock += []schema.Time{1000, 1000, 1000, 1000, 1000, 0, -5000, 13 * 3600 * 1000}[g.roll("passed", 8)]
 	r.Time = start + g.clock
@@ -90,7 +93,7 @@ func (g *historian) add() {
 	case 1: // a retry of something, perhaps with a change
 		if n > 1 {
 			old := g.records[max(0, n-8)+g.roll("retry", min(n-1, 7))]
-			r.Actor, r.Event, r.Data, r.Key, r.Entity = old.Actor, old.Event, old.Data, old.Key, old.Entity
+			r.Actor, r.Event, r.Version, r.Data, r.Key, r.Entity = old.Actor, old.Event, old.Version, old.Data, old.Key, old.Entity
 		}
 	}
 	switch r.Event {

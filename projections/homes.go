@@ -22,7 +22,20 @@ var versions = map[string]int{
 
 	"presence": 1,
 	"history":  3,
-	"keys":     2,
+	"keys":     2 + knownVersions(),
+}
+
+// knownVersions rises with every fact, and version of one, that the catalogue gets. Of
+// what a release does not know it makes parked records, and keys holds hashes of data in
+// the shape of its versions: a release that knows more makes the read models anew.
+func knownVersions() int {
+	sum := 0
+	for _, e := range schema.Events() {
+		if e.Kind == schema.Fact {
+			sum += e.Version
+		}
+	}
+	return sum
 }
 
 // homes says, for every fact, which projector decides it and how.
@@ -166,46 +179,58 @@ func (v verdict) butApartFrom(user string) verdict {
 // it can be done ahead of them.
 func decode(r eventlog.Record) record {
 	rec := record{Record: r}
-	event, h, data, err := decodeFact(&r)
-	if err != nil {
-		rec.err = err
-		return rec
+	event, err := checkFact(&r)
+	if err == nil {
+		rec.home = homes[r.Event]
+		rec.Data, rec.data, err = rec.home.decodeAs(event, r.Version, r.Data)
 	}
-	rec.event, rec.home, rec.data = event, h, data
+	if err != nil {
+		return record{Record: r, err: err}
+	}
+	rec.event = event
 	if rec.Actor.Username == "" {
 		rec.Actor.Username = rec.Actor.ID
 	}
 	return rec
 }
 
-func decodeFact(r *eventlog.Record) (*schema.Event, *home, any, error) {
+// checkFact says why no projector of this release can apply a record, whatever its data.
+func checkFact(r *eventlog.Record) (*schema.Event, error) {
 	if r.Err != nil {
-		return nil, nil, nil, r.Err
+		return nil, r.Err
 	}
 	event, known := schema.Lookup(r.Event)
-	h := homes[r.Event]
 	switch {
-	case !known || h == nil:
-		return nil, nil, nil, fmt.Errorf("no projector of this release is home to %q", r.Event)
+	case !known || homes[r.Event] == nil:
+		return nil, fmt.Errorf("no projector of this release is home to %q: if a newer release wrote it, start that one on this log, which reads it", r.Event)
 	case r.Version > event.Version:
-		return nil, nil, nil, fmt.Errorf("%s is of version %d, newer than this release's %d", r.Event, r.Version, event.Version)
+		return nil, fmt.Errorf("%s is of version %d, and this release knows it up to %d: start a newer release on this log, which reads it", r.Event, r.Version, event.Version)
 	case !schema.ValidUserID(r.Actor.ID):
-		return nil, nil, nil, fmt.Errorf("the actor's id %q is not valid", r.Actor.ID)
+		return nil, fmt.Errorf("the actor's id %q is not valid", r.Actor.ID)
 	case !schema.ValidID(r.ID):
-		return nil, nil, nil, fmt.Errorf("the record's id %q is not a ULID", r.ID)
+		return nil, fmt.Errorf("the record's id %q is not a ULID", r.ID)
 	case utf8.RuneCountInString(r.Key) > schema.MaxKeyLength:
-		return nil, nil, nil, fmt.Errorf("the idempotency key has %d bytes", len(r.Key))
+		return nil, fmt.Errorf("the idempotency key has %d bytes", len(r.Key))
 	}
-	data := r.Data
-	if r.Version != event.Version {
+	return event, nil
+}
+
+// decodeAs reads a record's data. What is of an older version comes back as the gateway
+// would write it today: a retry after an upgrade is the same command (keys.go).
+func (h *home) decodeAs(event *schema.Event, version int, data json.RawMessage) (json.RawMessage, any, error) {
+	older := version != event.Version
+	if older {
 		var err error
-		if data, err = event.Upcast(r.Version, data); err != nil {
-			return nil, nil, nil, err
+		if data, err = event.Upcast(version, data); err != nil {
+			return nil, nil, err
 		}
 	}
 	d, err := h.decode(data)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("the data of %s: %w", r.Event, err)
+		return nil, nil, fmt.Errorf("the data of %s: %w", event.Name, err)
 	}
-	return event, h, d, nil
+	if older {
+		data, err = schema.Encode(d)
+	}
+	return data, d, err
 }

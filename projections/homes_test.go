@@ -136,7 +136,7 @@ func TestRecordsThatNobodyCanReadAreParked(t *testing.T) {
 		"foreign message":     func(r *eventlog.Record) { *r = eventlog.Record{Err: errors.New("no ce-id")} },
 		"unknown event":       func(r *eventlog.Record) { r.Event = "post:pin" },
 		"no fact":             func(r *eventlog.Record) { r.Event = "feed:get" },
-		"newer version":       func(r *eventlog.Record) { r.Version = 2 },
+		"newer version":       func(r *eventlog.Record) { r.Version++ },
 		"no version":          func(r *eventlog.Record) { r.Version = 0 },
 		"actor without id":    func(r *eventlog.Record) { r.Actor.ID = "" },
 		"actor that forges":   func(r *eventlog.Record) { r.Actor.ID = "a\x00b" /* would be listed under a */ },

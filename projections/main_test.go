@@ -32,12 +32,24 @@ const start = schema.Time(1_780_000_000_000)
 
 // fact returns the nth record of a test, a second after the one before.
 func fact(n int, user, event string, data any) eventlog.Record {
+	switch d := data.(type) { // as the gateway does
+	case schema.PostCreate:
+		d.Hashtags = list(d.Hashtags)
+		data = d
+	case schema.PostUpdate:
+		d.Hashtags = list(d.Hashtags)
+		data = d
+	}
 	raw, err := json.Marshal(data)
 	if err != nil {
 		panic(err)
 	}
+	version := 1 // of what the catalogue does not know, and is to be parked
+	if e, ok := schema.Lookup(event); ok {
+		version = e.Version
+	}
 	return eventlog.Record{
-		ID: id(n), Time: start + schema.Time(n)*1000, Event: event, Version: 1,
+		ID: id(n), Time: start + schema.Time(n)*1000, Event: event, Version: version,
 		Actor: schema.Actor{ID: user, Username: "@" + user}, Entity: entityOf(event, id(n), data), Data: raw,
 	}
 }

@@ -1,7 +1,6 @@
 package realtime
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"strconv"
@@ -97,13 +96,11 @@ func errorBody(e *schema.Error, at time.Time) json.RawMessage {
 // mustJSON encodes one of the wire's own types, which always can be. <, > and &
 // stay as they are: nobody takes a frame for HTML.
 func mustJSON(v any) json.RawMessage {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	b, err := schema.Encode(v)
+	if err != nil {
 		panic("realtime: " + err.Error())
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return b
 }
 
 func appendObject(b []byte, data json.RawMessage) []byte {

@@ -13,8 +13,8 @@ const (
 // catalogue is every event of roomlog, in the order the documentation shows them.
 var catalogue = []Event{
 	// /social
-	{"post:create", Fact, 1, AnyUser, "followers' user rooms, author's other sockets", HomeFeeds, "post", "Publishes a post."},
-	{"post:update", Fact, 1, PostAuthor, "post room, author", HomeFeeds, "post", "Replaces a post's content."},
+	{"post:create", Fact, 2, AnyUser, "followers' user rooms, author's other sockets", HomeFeeds, "post", "Publishes a post."},
+	{"post:update", Fact, 2, PostAuthor, "post room, author", HomeFeeds, "post", "Replaces a post's content."},
 	{"post:delete", Fact, 1, PostAuthor, "post room, author", HomeFeeds, "post", "Takes a post and its comments away."},
 	{"post:like", Fact, 1, Unblocked, "post room, author", HomeLikes, "post", "Likes or unlikes a post."},
 	{"post:comment", Fact, 1, Unblocked, "post room, author", HomeFeeds, "post", "Comments on a post or answers a comment."},

@@ -63,7 +63,7 @@ type property struct {
 
 // contract is what an event's schema file says.
 type contract struct {
-	data *rule // what the client sends; of a Push, what the server sends
+	data *rule // what the client sends, and a record holds; of a Push, what the server sends
 	push *rule // nil when the event is not pushed
 	ack  *rule // nil when the ack carries what is pushed
 }

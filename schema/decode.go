@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -88,14 +89,13 @@ func Decode(e *Event, data json.RawMessage) (any, error) {
 	return payload, nil
 }
 
-// Upcast returns the data of a record that was written as version in the shape of
-// today's version. Its error, for a version that this build does not know, means
-// that the record cannot be understood here: it is to be parked, not guessed at.
-func (e *Event) Upcast(version int, data json.RawMessage) (json.RawMessage, error) {
-	// No event has an older version yet; the first that gets one is upcast here,
-	// one step a version.
-	if version != e.Version {
-		return nil, fmt.Errorf("%s: version %d is unknown here, the newest known is %d", e.Name, version, e.Version)
+// Encode writes a payload as the gateway writes a record's data: Decode's counterpart.
+func Encode(payload any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(payload); err != nil {
+		return nil, err
 	}
-	return data, nil
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

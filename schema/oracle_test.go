@@ -18,7 +18,9 @@ import (
 )
 
 // The oracle judges by the same schema files with a general JSON Schema validator.
-// Each event has up to three schemas: what is sent, pushed and acked.
+// Each event has up to four schemas: what is sent, pushed, acked and, where that is not
+// what is sent, recorded. They are found by the event's name, and by the name of each
+// version's file.
 type oracle map[string]map[string]*jsonschema.Schema
 
 var theOracle = sync.OnceValue(func() oracle {
@@ -42,12 +44,15 @@ var theOracle = sync.OnceValue(func() oracle {
 	}
 	add("defs.json", shared)
 	o := oracle{}
-	for _, e := range schema.Events() {
-		doc := add(e.FileName(), schema.SchemaFile(&e)).(map[string]any)
-		o[e.Name] = map[string]*jsonschema.Schema{"": c.MustCompile(base + e.FileName())}
-		defs, _ := doc["$defs"].(map[string]any)
-		for part := range defs {
-			o[e.Name][part] = c.MustCompile(base + e.FileName() + "#/$defs/" + part)
+	for _, newest := range schema.Events() {
+		for e := range versionsOf(newest) {
+			doc := add(e.FileName(), schema.SchemaFile(&e)).(map[string]any)
+			parts := map[string]*jsonschema.Schema{"": c.MustCompile(base + e.FileName())}
+			defs, _ := doc["$defs"].(map[string]any)
+			for part := range defs {
+				parts[part] = c.MustCompile(base + e.FileName() + "#/$defs/" + part)
+			}
+			o[e.FileName()], o[e.Name] = parts, parts
 		}
 	}
 	return o

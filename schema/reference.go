@@ -86,6 +86,9 @@ func writeEvent(w *bytes.Buffer, e *Event) error {
 	} else {
 		writePart(w, "send", &file)
 	}
+	if record := file.Defs["record"]; record != nil {
+		writePart(w, fmt.Sprintf("in the log, as version %d,", e.Version), record)
+	}
 	switch {
 	case e.Kind == Push:
 		writePart(w, "push", push)

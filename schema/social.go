@@ -28,19 +28,20 @@ type Media struct {
 	Alt  string `json:"alt,omitempty"`
 }
 
-// PostCreate is the data of post:create. The gateway fills in Hashtags from the
-// content when the client sends none.
+// PostCreate is the data of post:create. Of a client, nil Hashtags ask the gateway to
+// take them from the content, and empty ones say that there are none. A record has
+// them always, since version 2 (upcast.go).
 type PostCreate struct {
 	Content  string   `json:"content"`
 	Media    []Media  `json:"media,omitempty"`
-	Hashtags []string `json:"hashtags,omitempty"`
+	Hashtags []string `json:"hashtags,omitzero"`
 }
 
 // PostUpdate is the data of post:update; Hashtags as in PostCreate.
 type PostUpdate struct {
 	PostID   string   `json:"postId"`
 	Content  string   `json:"content"`
-	Hashtags []string `json:"hashtags,omitempty"`
+	Hashtags []string `json:"hashtags,omitzero"`
 }
 
 // PostRef is the data of post:delete, post:get, post:join and post:leave.
