@@ -9,11 +9,11 @@ import (
 	"roomlog/schema"
 )
 
-// reserve is the free space below which the log takes no records: enough that the
-// group under way, the server's own files and the read models never meet a full
-// disk in the middle of a write, after which the server would refuse the stream
-// until a restart.
-const reserve = 64 << 20
+// Reserve is the free space, in bytes, below which a log with files of its own takes
+// no records: enough that the group under way, the server's own files and the read
+// models never meet a full disk in the middle of a write, after which the server
+// would refuse the stream until a restart.
+const Reserve = 64 << 20
 
 // Append queues a fact for the next group commit and returns without waiting for
 // the disk; it blocks only while the queue is full. Version 0 stands for the
@@ -142,12 +142,12 @@ func (l *Log) writable() error {
 	if l.server == nil {
 		return nil
 	}
-	free, err := l.cfg.test.free(l.cfg.Dir)
+	free, err := l.cfg.FreeSpace(l.cfg.Dir)
 	if err != nil {
 		return err
 	}
-	if free < reserve {
-		return fmt.Errorf("%w: %d MiB are left of the %d that the log keeps free; it goes on once there is space", ErrFull, free>>20, reserve>>20)
+	if free < Reserve {
+		return fmt.Errorf("%w: %d MiB are left of the %d that the log keeps free; it goes on once there is space", ErrFull, free>>20, Reserve>>20)
 	}
 	return nil
 }

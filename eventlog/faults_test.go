@@ -76,9 +76,9 @@ func TestDiskFull(t *testing.T) {
 	var free atomic.Int64
 	free.Store(1 << 40)
 	var said bytes.Buffer
-	l := openLog(t, Config{Logger: slog.New(slog.NewTextHandler(&said, nil)), test: faults{free: func(string) (int64, error) { return free.Load(), nil }}})
+	l := openLog(t, Config{Logger: slog.New(slog.NewTextHandler(&said, nil)), FreeSpace: func(string) (int64, error) { return free.Load(), nil }})
 	mustAppend(t, l, post("alice", "before"))
-	free.Store(reserve - 1)
+	free.Store(Reserve - 1)
 	for range 3 {
 		_, err := l.AppendWait(context.Background(), post("alice", "full"))
 		var told *schema.Error
@@ -86,12 +86,15 @@ func TestDiskFull(t *testing.T) {
 			t.Errorf("appending to a full disk: %v", err)
 		}
 	}
-	if l.Err() != nil {
-		t.Errorf("a full disk passes, but Err is %v", l.Err())
+	if l.Err() != nil || !errors.Is(l.Refusal(), ErrFull) {
+		t.Errorf("a full disk passes, but Err is %v, and Refusal %v", l.Err(), l.Refusal())
 	}
-	free.Store(reserve)
+	free.Store(Reserve)
 	if seq := mustAppend(t, l, post("alice", "after")); seq != 2 {
 		t.Errorf("the record after that is at %d", seq)
+	}
+	if err := l.Refusal(); err != nil {
+		t.Errorf("it takes records and says that it does not: %v", err)
 	}
 	if text := said.String(); strings.Count(text, "takes no records for now") != 1 || strings.Count(text, "takes records again") != 1 {
 		t.Errorf("it said, each once or not:\n%s", text)

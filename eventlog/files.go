@@ -33,7 +33,7 @@ func OpenFiles(cfg Config, to uint64) (*Log, error) {
 	l.queue.close()
 	first, last, err := uint64(0), uint64(0), error(nil)
 	if l.epoch, err = epochInFiles(cfg.Dir); err == nil {
-		first, last, err = l.extent()
+		first, last, err = extent(blockFolder(cfg.Dir, streamEvents), streamEvents)
 	}
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -70,10 +70,10 @@ func epochInFiles(dir string) (string, error) {
 	return epoch, nil
 }
 
-// extent returns the first and the last sequence that the files of EVENTS hold, 0 and
-// 0 for an empty log.
-func (l *Log) extent() (first, last uint64, err error) {
-	r := &blockReader{stream: streamEvents, msgs: blockFolder(l.cfg.Dir, streamEvents)}
+// extent returns the first and the last sequence that the files of a stream hold, 0 and
+// 0 for an empty one.
+func extent(msgs, stream string) (first, last uint64, err error) {
+	r := &blockReader{stream: stream, msgs: msgs}
 	defer r.close()
 	blocks, err := blockIndexes(r.msgs)
 	if err != nil {

@@ -47,18 +47,19 @@ type Config struct {
 	// it: the first length bytes of the file path; or, with length -1, that the name
 	// path is on disk in its folder.
 	OnSync func(path string, length int64)
+	// FreeSpace, for tests, is asked for the bytes left below Dir in place of the disk.
+	FreeSpace func(dir string) (int64, error)
 
 	test faults
 }
 
 // faults is what this package's tests break on purpose.
 type faults struct {
-	noSync        bool                        // nothing is made durable: the control of the power-loss test
-	fsync         func(*os.File) error        // in place of (*os.File).Sync
-	free          func(string) (int64, error) // in place of freeSpace
-	dropAck       func(id string) bool        // true: this ack never arrived
-	unknownLayout bool                        // the server's files are not as this package knows them
-	ackTimeout    time.Duration               // in place of ackTimeout
+	noSync        bool                 // nothing is made durable: the control of the power-loss test
+	fsync         func(*os.File) error // in place of (*os.File).Sync
+	dropAck       func(id string) bool // true: this ack never arrived
+	unknownLayout bool                 // the server's files are not as this package knows them
+	ackTimeout    time.Duration        // in place of ackTimeout
 }
 
 // Errors that a caller may decide by.
@@ -95,6 +96,7 @@ type Log struct {
 	last      atomic.Uint64 // highest sequence the server acked
 	tail      *tail
 	audited   atomic.Pointer[audited] // the latest, nil for none
+	outside   outside
 	metrics   metrics
 
 	life      context.Context // ends in Close: followers stop
@@ -155,8 +157,8 @@ func newLog(cfg Config) (*Log, error) {
 			os.Exit(1)
 		}
 	}
-	if cfg.test.free == nil {
-		cfg.test.free = freeSpace
+	if cfg.FreeSpace == nil {
+		cfg.FreeSpace = freeSpace
 	}
 	if cfg.test.ackTimeout == 0 {
 		cfg.test.ackTimeout = ackTimeout

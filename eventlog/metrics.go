@@ -57,6 +57,28 @@ func newMetrics(registerer prometheus.Registerer, l *Log) (metrics, error) {
 			}
 			return 0
 		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "roomlog_log_refusing",
+			Help: "1 while the log takes no records: it failed, its disk has less than the reserve left, or NATS does not answer.",
+		}, func() float64 {
+			if l.Refusal() != nil {
+				return 1
+			}
+			return 0
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "roomlog_log_free_bytes",
+			Help: "Space left on the log's disk; below 67108864 it takes no records. Of a log in NATS, -1.",
+		}, func() float64 {
+			if l.server == nil {
+				return -1
+			}
+			free, err := l.cfg.FreeSpace(l.cfg.Dir)
+			if err != nil {
+				return -1
+			}
+			return float64(free)
+		}),
 	} {
 		if err := registerer.Register(c); err != nil {
 			m.unregister()

@@ -14,13 +14,26 @@ type metrics struct {
 	parked     *prometheus.CounterVec
 	batchSize  prometheus.Histogram
 	batchTime  prometheus.Histogram
-	rebuild    []prometheus.Collector
+	more       []prometheus.Collector // that ask when they are asked
 }
 
-func newMetrics(reg prometheus.Registerer, rebuilding func() (Progress, bool)) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, models *Models) (*metrics, error) {
 	m := &metrics{
 		registerer: reg,
-		rebuild:    rebuildGauges(rebuilding),
+		more: []prometheus.Collector{
+			newRebuildFigures(models.Rebuilding),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "roomlog_projections_parked", Help: "Records that are parked, each once for every projector that failed on it.",
+			}, func() float64 { return float64(len(models.Parked())) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "roomlog_projections_failed", Help: "1 when nothing is applied any more.",
+			}, func() float64 {
+				if models.Err() != nil {
+					return 1
+				}
+				return 0
+			}),
+		},
 		applied: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "roomlog_projections_applied_seq", Help: "Place of the last record in the read models."}),
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -47,7 +60,7 @@ func newMetrics(reg prometheus.Registerer, rebuilding func() (Progress, bool)) (
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return append(m.rebuild, m.applied, m.records, m.parked, m.batchSize, m.batchTime)
+	return append(m.more, m.applied, m.records, m.parked, m.batchSize, m.batchTime)
 }
 
 func (m *metrics) unregister() {

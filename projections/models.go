@@ -2,7 +2,6 @@ package projections
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -98,7 +97,7 @@ func Open(ctx context.Context, cfg Config) (*Models, error) {
 	}
 	m := &Models{cfg: cfg, running: make(chan struct{}, 1), moved: make(chan struct{})}
 	var err error
-	if m.metrics, err = newMetrics(cfg.Registerer, m.Rebuilding); err != nil {
+	if m.metrics, err = newMetrics(cfg.Registerer, m); err != nil {
 		return nil, err
 	}
 	if err := m.open(ctx); err != nil {
@@ -168,7 +167,7 @@ func (m *Models) fail(err error) {
 func (m *Models) read() (*bolt.Tx, error) {
 	m.file.RLock()
 	defer m.file.RUnlock()
-	if m.closed {
+	if m.closed || m.db == nil { // nil: it is being opened, and somebody asks for the metrics
 		return nil, ErrClosed
 	}
 	return m.db.Begin(false)
@@ -183,14 +182,8 @@ func (m *Models) Parked() []ParkedRecord {
 	defer tx.Rollback()
 	var all []ParkedRecord
 	err = reading(func() error {
-		return tx.Bucket([]byte(bucketParked)).ForEach(func(_, row []byte) error {
-			var p ParkedRecord
-			if err := json.Unmarshal(row, &p); err != nil {
-				return err
-			}
-			all = append(all, p)
-			return nil
-		})
+		all, err = parkedIn(tx)
+		return err
 	})
 	if errors.Is(err, errDamaged) {
 		m.condemn(tx.DB(), err)

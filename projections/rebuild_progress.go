@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // The stages of a rebuild.
@@ -123,24 +121,4 @@ func (m *Models) Rebuilding() (Progress, bool) {
 		p.ETA = time.Duration(float64(p.Of-p.Records) / p.Rate * float64(time.Second))
 	}
 	return p, true
-}
-
-// rebuildGauges show Rebuilding. All are 0 while none goes on.
-func rebuildGauges(now func() (Progress, bool)) []prometheus.Collector {
-	gauge := func(name, help string, value func(Progress) float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "roomlog_rebuild_" + name, Help: help}, func() float64 {
-			p, running := now()
-			if !running {
-				return 0
-			}
-			return value(p)
-		})
-	}
-	return []prometheus.Collector{
-		gauge("running", "1 while the read models are rebuilt.", func(Progress) float64 { return 1 }),
-		gauge("records", "Place in the log up to which the rebuild is.", func(p Progress) float64 { return float64(p.Records) }),
-		gauge("target", "Place in the log up to which it is to be.", func(p Progress) float64 { return float64(p.Of) }),
-		gauge("rate", "Records a second since it began.", func(p Progress) float64 { return p.Rate }),
-		gauge("seconds_left", "At that rate.", func(p Progress) float64 { return p.ETA.Seconds() }),
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"roomlog/eventlog"
 	"roomlog/schema"
 )
 
@@ -19,10 +20,11 @@ import (
 const (
 	maxHeaderBytes = 16 << 10 // a token of 8 KiB, cookies of the same site, and the rest
 	httpTimeout    = 30 * time.Second
-	// readyLag is by how many records the read models may be behind on a server
-	// that takes clients: about a second's worth.
-	readyLag = 10_000
 )
+
+// ReadyLag is by how many records the read models may be behind on a server that takes
+// clients: about a second's worth.
+const ReadyLag = 10_000
 
 // Server is the gateway. All its methods may be called concurrently.
 type Server struct {
@@ -166,14 +168,17 @@ func (s *Server) Stats() Stats {
 
 // ready answers whether this server should be sent clients.
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
-	if why := s.unready(); why != "" {
+	if why := s.Unready(); why != "" {
 		http.Error(w, why, http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ready")
 }
 
-func (s *Server) unready() string {
+// Unready returns why this server should not be sent clients, "" when it should: it
+// shuts down, the log or the read models failed, the log takes no records for now (it
+// answers queries all the same), or the read models are catching up.
+func (s *Server) Unready() string {
 	if s.draining.Load() {
 		return "shutting down"
 	}
@@ -185,11 +190,17 @@ func (s *Server) unready() string {
 		s.log.Error("not ready: the read models", "error", err)
 		return "the read models take no records"
 	}
+	if err := s.cfg.Log.Refusal(); errors.Is(err, eventlog.ErrFull) {
+		return fmt.Sprintf("the log takes no records, what is in it is served: %v", err)
+	} else if err != nil {
+		s.log.Error("not ready: the log", "error", err)
+		return "the log takes no records for now, what is in it is served"
+	}
 	behind := int64(s.cfg.Log.Durable()) - int64(s.cfg.Models.Applied())
 	if p, running := s.cfg.Models.Rebuilding(); running && s.catchingUp() {
 		return fmt.Sprintf("making the read models anew: %d of %d records, %s left", p.Records, p.Of, p.ETA.Round(time.Second))
 	}
-	if behind > readyLag || s.catchingUp() {
+	if behind > ReadyLag || s.catchingUp() {
 		return fmt.Sprintf("catching up: the read models are %d records behind", behind)
 	}
 	return ""

@@ -19,7 +19,7 @@ import (
 // The control socket is how other commands talk to a running server: HTTP over
 // a unix socket in the data directory, open to the server's own user only.
 //
-//	GET  /status             one JSON object
+//	GET  /status?digest=     one JSON object
 //	GET  /replay?filter=&follow=  one JSON line a record
 //	GET  /inspect?filter=&follow= one JSON line an entry of the ADMIN stream
 //	POST /rebuild?do=&keys=  one JSON line a step, the last one with the report
@@ -87,7 +87,7 @@ func (c *control) close() {
 }
 
 func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
-	status, err := s.status(r.Context())
+	status, err := s.status(r.Context(), r.FormValue("digest") != "false")
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

@@ -58,11 +58,16 @@ var (
 	digest = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
 	// models is the version of the read models: a change of any of them raises it.
 	models = regexp.MustCompile(`\bversion [0-9]+\b`)
+	size   = regexp.MustCompile(`\b[0-9.]+ [kMGT]?B\b`)
+	// signals has those of sockets that are about to go, or not.
+	signals = regexp.MustCompile(`SIGNALS .*`)
 )
 
 // settle replaces what differs from run to run.
 func settle(text string) string {
 	text = new(session).normal(text)
 	text = models.ReplaceAllString(text, "version <version>")
+	text = size.ReplaceAllString(text, "<size>")
+	text = signals.ReplaceAllString(text, "SIGNALS <signals>")
 	return digest.ReplaceAllString(text, "<digest>")
 }

@@ -34,6 +34,7 @@ func openLog(ctx context.Context, cfg serverConfig, logger *slog.Logger, metrics
 		Logger:     logger,
 		Registerer: metrics,
 		OnSync:     cfg.onSync,
+		FreeSpace:  cfg.freeSpace,
 	})
 	if errors.Is(err, eventlog.ErrLocked) {
 		return nil, fmt.Errorf("%w; stop it, or give another --data", err)
@@ -49,6 +50,14 @@ func openLog(ctx context.Context, cfg serverConfig, logger *slog.Logger, metrics
 type source struct {
 	Data    string `default:"./roomlog-data" placeholder:"DIR" help:"The server's data directory (${default}), whether it runs or not."`
 	NATSURL string `name:"nats-url" placeholder:"URL" help:"Read the log in this NATS cluster."`
+}
+
+// hasLog says why the data directory has none.
+func (s source) hasLog() error {
+	if _, err := os.Stat(filepath.Join(s.Data, logName)); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no log in %s: give the --data of a server that ran before", s.Data)
+	}
+	return nil
 }
 
 // offline is the log and the read models of a server that does not run.
@@ -67,8 +76,8 @@ func (s source) openOffline(ctx context.Context, logger *slog.Logger) (*offline,
 	o := &offline{}
 	dir := s.Data
 	if s.NATSURL == "" {
-		if _, err := os.Stat(filepath.Join(dir, logName)); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("there is no log in %s: give the --data of a server that ran before", dir)
+		if err := s.hasLog(); err != nil {
+			return nil, err
 		}
 	} else if _, err := os.Stat(filepath.Join(dir, modelsName)); err != nil {
 		if dir, err = os.MkdirTemp("", "roomlog-models-"); err != nil {

@@ -57,6 +57,7 @@ type serverConfig struct {
 
 	onSync    func(path string, length int64) // for tests: what was made durable
 	onRebuild func(projections.Point)         // for tests: where a rebuild is
+	freeSpace func(dir string) (int64, error) // for tests: in place of the disk's
 }
 
 // Server is a whole roomlog in this process: log, read models, gateway and
