@@ -30,8 +30,8 @@ func (m *Models) open(ctx context.Context) error {
 		db.Close()
 		return fmt.Errorf("preparing the read models: %w", err)
 	}
-	if m.pending() {
-		m.tracker.begin(at.Seq, m.writer)
+	if m.pending() || m.backlog > at.Seq+muchToCatchUp {
+		m.tracker.begin(at.Seq, m.backlog, m.writer)
 	}
 	m.advance(at.Seq)
 	return nil

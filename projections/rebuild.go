@@ -190,7 +190,7 @@ type rebuild struct {
 
 func (m *Models) newRebuild(db *bolt.DB, at checkpoint, alone bool, progress func(Progress)) *rebuild {
 	b := &rebuild{models: m, progress: progress, alone: alone, writer: newWriter(db, at, m.cfg.LoadBytes, m.faulty)}
-	m.tracker.begin(at.Seq, b.writer)
+	m.tracker.begin(at.Seq, at.Seq, b.writer)
 	return b
 }
 

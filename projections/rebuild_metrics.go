@@ -18,7 +18,7 @@ func newRebuildFigures(now func() (Progress, bool)) *rebuildFigures {
 	}
 	return &rebuildFigures{
 		now:     now,
-		running: desc("running", "1 while the read models are rebuilt."),
+		running: desc("running", "1 while the read models are rebuilt, or have much to catch up at start."),
 		records: desc("records", "Place in the log up to which the rebuild is."),
 		of:      desc("target", "Place in the log up to which it is to be."),
 		rate:    desc("rate", "Records a second since it began."),

@@ -14,6 +14,10 @@ const (
 	StageCatchingUp = "catching up" // with what came meanwhile
 )
 
+// muchToCatchUp is how many records a start must have to catch up for anybody to be told
+// how far it is: fewer are applied before they could ask.
+const muchToCatchUp = 2048
+
 // Progress is how far a rebuild is.
 type Progress struct {
 	Stage       string
@@ -81,12 +85,12 @@ type tracker struct {
 	volume  *volume
 }
 
-func (t *tracker) begin(from uint64, w *writer) {
+func (t *tracker) begin(from, to uint64, w *writer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w.written = newVolume()
 	t.running, t.start, t.stage = true, time.Now(), StageBuilding
-	t.from, t.records, t.of, t.volume = from, from, from, w.written
+	t.from, t.records, t.of, t.volume = from, from, to, w.written
 }
 
 func (t *tracker) set(stage string, records, of uint64) {
@@ -98,6 +102,26 @@ func (t *tracker) set(stage string, records, of uint64) {
 	t.records, t.of = max(t.records, records), max(t.of, of, records)
 }
 
+// caughtUp says how far the file is that catches up at start, unless a rebuild has
+// begun meanwhile: then that is what is tracked.
+func (t *tracker) caughtUp(w *writer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w.written != nil && t.volume == w.written {
+		t.records = max(t.records, w.decided.Seq)
+	}
+}
+
+// leave ends what caughtUp tells of. Nothing is being written.
+func (t *tracker) leave(w *writer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w.written != nil && t.volume == w.written {
+		t.running = false
+	}
+	w.written = nil
+}
+
 // end returns how long it took.
 func (t *tracker) end() time.Duration {
 	t.mu.Lock()
@@ -106,8 +130,9 @@ func (t *tracker) end() time.Duration {
 	return time.Since(t.start)
 }
 
-// Rebuilding returns how far the rebuild is that goes on, at start or on demand;
-// false when none does.
+// Rebuilding returns how far the rebuild is that goes on, at start or on demand, or
+// else how far the read models are that have much to catch up at start; false when
+// none of this goes on.
 func (m *Models) Rebuilding() (Progress, bool) {
 	t := &m.tracker
 	t.mu.Lock()

@@ -184,6 +184,7 @@ func (m *Models) install() error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
 	if !m.pending() {
+		m.tracker.leave(m.writer)
 		return nil
 	}
 	if !m.noSync {

@@ -92,6 +92,22 @@ func TestAFileOfAnotherReleaseStaysUntilItIsReplaced(t *testing.T) {
 		t.Errorf("going back to another release's file: %v", err)
 	}
 	w.rebuild()
+	w.close()
+
+	if err := removeAll(w.path()); err != nil { // the next start has as much to catch up
+		t.Fatal(err)
+	}
+	w.open()
+	if p, running := w.models.Rebuilding(); !running || p.From != 0 || p.Of != w.log.Durable() || len(p.Models) != len(versions) {
+		t.Errorf("while it catches up it says %v: %+v", running, p)
+	}
+	w.follow()
+	if _, running := w.models.Rebuilding(); running {
+		t.Error("it is catching up still")
+	}
+	if again := w.digest(); again.Total != good.Total {
+		t.Errorf("caught up: %v, want %v", again, good)
+	}
 }
 
 // Its release finds it again, as the replaced one.

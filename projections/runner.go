@@ -118,9 +118,13 @@ func (m *Models) applyBehind(records []record) error {
 	defer m.applying.Unlock()
 	outcome, err := m.writer.load(records)
 	m.written(outcome)
-	if err == nil && m.pending() {
+	switch {
+	case err != nil:
+	case m.pending():
 		m.tracker.set("", m.writer.decided.Seq, m.backlog)
 		m.reach(AtBuilding)
+	default:
+		m.tracker.caughtUp(m.writer)
 	}
 	return err
 }

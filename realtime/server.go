@@ -198,7 +198,15 @@ func (s *Server) Unready() string {
 	}
 	behind := int64(s.cfg.Log.Durable()) - int64(s.cfg.Models.Applied())
 	if p, running := s.cfg.Models.Rebuilding(); running && s.catchingUp() {
-		return fmt.Sprintf("making the read models anew: %d of %d records, %s left", p.Records, p.Of, p.ETA.Round(time.Second))
+		what := "making the read models anew"
+		if p.From > 0 {
+			what = "catching up"
+		}
+		left := ""
+		if p.Rate > 0 {
+			left = fmt.Sprintf(", %s left", p.ETA.Round(time.Second))
+		}
+		return fmt.Sprintf("%s: %d of %d records%s", what, p.Records, p.Of, left)
 	}
 	if behind > ReadyLag || s.catchingUp() {
 		return fmt.Sprintf("catching up: the read models are %d records behind", behind)

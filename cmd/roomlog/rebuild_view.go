@@ -36,6 +36,9 @@ func rebuildOf(models *projections.Models) *rebuildStatus {
 }
 
 func (s *rebuildStatus) String() string {
+	if s.PerSecond == 0 {
+		return fmt.Sprintf("%s: %d of %d records", s.Stage, s.Records, s.Target)
+	}
 	left := time.Duration(s.SecondsLeft * float64(time.Second)).Round(time.Second)
 	return fmt.Sprintf("%s: %d of %d records, %.0f/s, %s left", s.Stage, s.Records, s.Target, s.PerSecond, left)
 }

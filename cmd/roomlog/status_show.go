@@ -104,13 +104,13 @@ const barWidth = 40
 // each read model has in what was written.
 func (s *rebuildStatus) bars() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-14s %s %s\n", "records", bar(s.Records, s.Target), s)
+	fmt.Fprintf(&b, "%-15s %s %s\n", "records", bar(s.Records, s.Target), s)
 	var all uint64
 	for _, m := range s.Models {
 		all += m.Bytes
 	}
 	for _, m := range s.Models {
-		fmt.Fprintf(&b, "  %-12s %s %s\n", m.Name, bar(m.Bytes, all), volume(m))
+		fmt.Fprintf(&b, "  %-13s %s %s\n", m.Name, bar(m.Bytes, all), volume(m))
 	}
 	return b.String()
 }

@@ -280,9 +280,9 @@ func TestStatusOnATerminal(t *testing.T) {
 	}
 	first := out.String()
 	for _, want := range []string{
-		"records        [==========------------------------------] building: 250 of 1000 records, 100/s, 8s left\n",
-		"  feeds        [==============================----------] 10 rows, 3.0 kB\n",
-		"  likes        [==========------------------------------] 2 rows, 1.0 kB\n",
+		"records         [==========------------------------------] building: 250 of 1000 records, 100/s, 8s left\n",
+		"  feeds         [==============================----------] 10 rows, 3.0 kB\n",
+		"  likes         [==========------------------------------] 2 rows, 1.0 kB\n",
 	} {
 		if !strings.Contains(first, want) {
 			t.Errorf("no %q in\n%s", want, first)
