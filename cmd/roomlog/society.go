@@ -130,7 +130,7 @@ func (s *society) next() (eventlog.Record, error) {
 	s.clock = s.clock.Add(s.step)
 	user := s.someone()
 	r := eventlog.Record{
-		ID: eventlog.NewID(s.clock), Time: schema.TimeOf(s.clock), Version: 1,
+		ID: eventlog.NewID(s.clock), Time: schema.TimeOf(s.clock),
 		Actor: schema.Actor{ID: userName(user), Username: userName(user)},
 		Key:   "k" + strconv.Itoa(s.made),
 	}
