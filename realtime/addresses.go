@@ -120,7 +120,7 @@ func (c *Config) tooMany(connections int) bool {
 	return c.MaxPerAddress > 0 && connections > c.MaxPerAddress
 }
 
-type turnedAway struct{} // of a connection's context
+type crowded struct{} // of a connection's context
 
 // onConn counts a connection that was just accepted, and marks it when it is one
 // too many: guard answers it. onConnState, or the session, counts it off again.
@@ -130,16 +130,16 @@ func (s *Server) onConn(ctx context.Context, conn net.Conn) context.Context {
 		return ctx
 	}
 	if n > s.cfg.MaxPerAddress+maxTurnedAway {
-		s.metrics.refused.WithLabelValues("address").Inc()
+		s.turnedAway(cutOff, "address")
 		conn.Close()
 	}
-	return context.WithValue(ctx, turnedAway{}, true)
+	return context.WithValue(ctx, crowded{}, true)
 }
 
 // guard answers connections of addresses that have too many.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Context().Value(turnedAway{}) != nil {
+		if r.Context().Value(crowded{}) != nil {
 			s.refuseAddress(w, r)
 			return
 		}

@@ -322,6 +322,7 @@ func TestSlowHandshakeIsCutOff(t *testing.T) {
 	eventually(t, "three are counted", func() bool {
 		return strings.Contains(metricsOf(t, g), "roomlog_refused_connections_total{reason=\"timeout\"} 3\n")
 	})
+	g.notesRefusal(t, "CUT_OFF", "timeout")
 }
 
 func TestTooManyConnections(t *testing.T) {
