@@ -1,0 +1,81 @@
+package realtime_test
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"roomlog/realtime/client"
+	"roomlog/schema"
+)
+
+// While the read models have yet to come to a suspension that the sockets were told of,
+// their answer lets nobody in: it is asked for again, and who waited is answered.
+func TestWhoComesBeforeTheReadModelsKnowWaits(t *testing.T) {
+	g := openGateway(t, nil)
+	bob := g.connect(t, "bob")
+	bob.post("something to come back from")
+	for name, resume := range map[string]*schema.Resume{"new": nil, "again": {Epoch: g.log.Epoch(), Seq: 1}} {
+		t.Run(name, func(t *testing.T) {
+			place := g.log.Durable() + 1
+			g.server.Outdate(place)
+			came := make(chan *peer, 1)
+			go func() {
+				eve, err := g.dial(t, "eve", client.Options{Token: tokenFor(t, "eve"), Resume: resume})
+				if err != nil {
+					t.Error(err)
+				}
+				came <- eve
+			}()
+			select {
+			case <-came:
+				t.Fatal("let in by what the read models said before")
+			case <-time.After(50 * time.Millisecond):
+			}
+			bob.post("the read models go on")
+			select {
+			case eve := <-came:
+				if eve != nil && eve.Connected().Seq < place {
+					t.Errorf("let in as of %d, want %d", eve.Connected().Seq, place)
+				}
+			case <-time.After(patience):
+				t.Fatal("never answered")
+			}
+		})
+	}
+}
+
+// Whose token has ended is told so with the next command, the first one too, and not
+// heard any more.
+func TestCommandsWhenTheTokenHasEnded(t *testing.T) {
+	g := openGateway(t, nil)
+	for name, c := range map[string]struct {
+		connected bool
+		command   string
+	}{
+		"the first":      {false, cmd("post:create", `{"content":"too late"}`)},
+		"socket:connect": {false, cmd("socket:connect", "{}")},
+		"a later one":    {true, cmd("post:create", `{"content":"too late"}`)},
+		"a new token":    {true, cmd("socket:refresh", string(encode(t, schema.Refresh{Token: tokenFor(t, "alice")})))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for {
+				s := g.user(t, "alice")
+				if c.connected {
+					s.ask("socket:ping", "{}")
+				}
+				g.server.EndTokens()
+				s.write(bytes.Repeat(wire(fin|opText, c.command), 2))
+				answer := s.next()
+				if answer == "push socket:disconnect" {
+					continue // the sweep, which comes every second, was there first
+				}
+				if answer != "ack 1 TOKEN_EXPIRED" {
+					t.Errorf("the answer is %s", answer)
+				}
+				s.expect("push socket:disconnect", "close 4005 token expired")
+				return
+			}
+		})
+	}
+}
