@@ -249,6 +249,18 @@ func TestRemovedMessagesAreNotUnread(t *testing.T) {
 	p.refused(schema.MessageNotFound, "mod", "admin:remove", spam(onMessage(group, second)))
 }
 
+// With a group its messages are gone: there is nothing left that a moderator could take
+// away or bring back, and nobody who would have to be told.
+func TestMessagesOfADeletedGroupAreNoSubjects(t *testing.T) {
+	p := newParlour(t)
+	group := p.group("alice", "bob")
+	one, two := p.says("alice", group, "one"), p.says("bob", group, "two")
+	p.must("mod", "admin:remove", spam(onMessage(group, one)))
+	p.must("alice", "conversation:delete", schema.ConversationRef{ConversationID: group})
+	p.refused(schema.MessageNotFound, "mod", "admin:remove", spam(onMessage(group, two)))
+	p.refused(schema.MessageNotFound, "mod", "admin:restore", spam(onMessage(group, one)))
+}
+
 func TestSuspensionsEndByThemselves(t *testing.T) {
 	p := newParlour(t)
 	says := schema.PostCreate{Content: "hello"}
