@@ -19,24 +19,23 @@ func TestWhoComesBeforeTheReadModelsKnowWaits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			place := g.log.Durable() + 1
 			g.server.Outdate(place)
-			came := make(chan *peer, 1)
+			var eve *peer
+			came := make(chan error, 1)
 			go func() {
-				eve, err := g.dial(t, "eve", client.Options{Token: tokenFor(t, "eve"), Resume: resume})
-				if err != nil {
-					t.Error(err)
-				}
-				came <- eve
+				var err error
+				eve, err = g.dial(t, "eve", client.Options{Token: tokenFor(t, "eve"), Resume: resume})
+				came <- err
 			}()
 			select {
-			case <-came:
-				t.Fatal("let in by what the read models said before")
+			case err := <-came:
+				t.Fatalf("answered by what the read models said before: %v", err)
 			case <-time.After(50 * time.Millisecond):
 			}
 			bob.post("the read models go on")
 			select {
-			case eve := <-came:
-				if eve != nil && eve.Connected().Seq < place {
-					t.Errorf("let in as of %d, want %d", eve.Connected().Seq, place)
+			case err := <-came:
+				if err != nil || eve.Connected().Seq < place {
+					t.Errorf("let in before %d, or not at all: %v", place, err)
 				}
 			case <-time.After(patience):
 				t.Fatal("never answered")
