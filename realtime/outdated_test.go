@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"roomlog/realtime"
 	"roomlog/realtime/client"
 	"roomlog/schema"
 )
@@ -77,4 +78,22 @@ func TestCommandsWhenTheTokenHasEnded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Silence does not help who is suspended, whatever the handshake's token says.
+func TestASilentSocketOfWhoIsSuspended(t *testing.T) {
+	g := openGateway(t, func(c *realtime.Config) { c.ConnectTimeout = 100 * time.Millisecond })
+	g.moderates(t, "mod").do("admin:suspend", schema.AdminSuspend{UserID: "eve", Reason: "spam"})
+	g.user(t, "eve").expect("push socket:disconnect", "close 4503 suspended")
+}
+
+// Who is in time is not hurried, though the sweep comes by meanwhile.
+func TestTheFirstCommandMayTakeItsTime(t *testing.T) {
+	g := openGateway(t, func(c *realtime.Config) { c.ConnectTimeout = 2 * time.Second }) // the sweep comes four times as often
+	s := g.open(t)
+	connect := wire(fin|opText, cmd("socket:connect", string(encode(t, schema.Connect{Token: tokenFor(t, "alice")}))))
+	s.write(connect[:20])
+	time.Sleep(700 * time.Millisecond)
+	s.write(connect[20:])
+	s.expect("ack 1")
 }
