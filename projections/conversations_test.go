@@ -287,3 +287,18 @@ func mayType(v *View, user, conversationID string) bool {
 	e, _ := schema.Lookup("message:typing")
 	return v.Permit(e, user, &schema.ConversationAction{ConversationID: conversationID, Action: schema.ActionStart}) == ""
 }
+
+// Who deletes a direct conversation for themselves has nothing left in it to be read;
+// the other one has.
+func TestDeletingADirectConversationTakesItsNotificationBack(t *testing.T) {
+	p := newParlour(t)
+	c := p.direct("alice", "bob")
+	p.says("bob", c, "hello")
+	p.says("alice", c, "hello yourself")
+	p.must("alice", "conversation:delete", schema.ConversationRef{ConversationID: c})
+	viewOf(t, p.w, func(v *View) {
+		if a, b := v.UnreadNotifications("alice"), v.UnreadNotifications("bob"); a != 0 || b != 1 {
+			t.Errorf("alice has %d to read, bob %d", a, b)
+		}
+	})
+}

@@ -17,7 +17,7 @@ var versions = map[string]int{
 	schema.HomeLikes: 2,
 
 	schema.HomeConversations: 3,
-	schema.HomeModeration:    2,
+	schema.HomeModeration:    3,
 	schema.HomeNotifications: 5,
 
 	"presence": 1,

@@ -82,8 +82,12 @@ func (f *feeds) aboutComment(id string) *subject {
 	return &subject{fate: w.fate, shown: w.fate == there && h.fate == there, author: c.author, post: w.postID, owner: h.author}
 }
 
+// about: with its conversation a message is deleted, too.
 func (c *conversations) about(user, id, messageID string) *subject {
-	h, _ := c.conversation(id) // in one that is not there nothing is found
+	h, ok := c.conversation(id)
+	if !ok {
+		return &subject{fate: deleted}
+	}
 	p, ok := c.find(h, messageID)
 	if !ok {
 		return &subject{fate: deleted}

@@ -96,6 +96,7 @@ func TestReportsAreListedOpenOnesFirst(t *testing.T) {
 	resolve(ids[3])
 	p.refused(schema.AlreadyResolved, "mod", "admin:resolve-report", schema.AdminResolveReport{ReportID: ids[1], Resolution: schema.ResolutionRemoved})
 	p.refused(schema.ReportNotFound, "mod", "admin:resolve-report", schema.AdminResolveReport{ReportID: post, Resolution: schema.ResolutionRemoved})
+	p.refused(schema.InvalidField, "mod", "admin:resolve-report", schema.AdminResolveReport{ReportID: ids[0]})
 
 	p.listed(schema.AdminReports{}, bob, ids[4], ids[2], ids[0], ids[3], ids[1])
 	p.listed(schema.AdminReports{TargetType: "post"}, ids[4], ids[2], ids[0], ids[3], ids[1])
@@ -265,6 +266,18 @@ func TestMessagesRestoredBehindTheMarkerNotifyAgain(t *testing.T) {
 	unread(0)
 }
 
+// With a group its messages are gone: there is nothing left that a moderator could take
+// away or bring back, and nobody who would have to be told.
+func TestMessagesOfADeletedGroupAreNoSubjects(t *testing.T) {
+	p := newParlour(t)
+	group := p.group("alice", "bob")
+	one, two := p.says("alice", group, "one"), p.says("bob", group, "two")
+	p.must("mod", "admin:remove", spam(onMessage(group, one)))
+	p.must("alice", "conversation:delete", schema.ConversationRef{ConversationID: group})
+	p.refused(schema.MessageNotFound, "mod", "admin:remove", spam(onMessage(group, two)))
+	p.refused(schema.MessageNotFound, "mod", "admin:restore", spam(onMessage(group, one)))
+}
+
 func TestSuspensionsEndByThemselves(t *testing.T) {
 	p := newParlour(t)
 	says := schema.PostCreate{Content: "hello"}
@@ -294,6 +307,28 @@ func TestSuspensionsEndByThemselves(t *testing.T) {
 	}
 	p.must("bob", "post:create", says)
 	p.refused(schema.Oneself, "mod", "admin:suspend", schema.AdminSuspend{UserID: "mod", Reason: "x"})
+}
+
+// A notification of what is removed is not there, whoever kept its id, and comes back
+// with it.
+func TestNotificationsOfWhatIsRemoved(t *testing.T) {
+	p := newParlour(t)
+	post, _ := p.must("alice", "post:create", schema.PostCreate{Content: "look, @bob"})
+	var ref schema.NotificationRef
+	viewOf(t, p.w, func(v *View) { ref.NotificationID = v.NewestNotification("bob") })
+	p.must("mod", "admin:remove", spam(onPost(post)))
+	p.refused(schema.NotificationNotFound, "bob", "notification:read", ref)
+	p.refused(schema.NotificationNotFound, "bob", "notification:delete", ref)
+	p.must("mod", "admin:restore", spam(onPost(post)))
+	p.refused(schema.NotificationNotFound, "bob", "notification:read-all", schema.NotificationReadAll{UpTo: "no id"})
+	p.must("bob", "notification:read", ref)
+}
+
+// Nobody is taken for what has their name: a user may be called as a post is.
+func TestReportsByAUserOfThatName(t *testing.T) {
+	p := newParlour(t)
+	post, _ := p.must("alice", "post:create", schema.PostCreate{Content: "a post"})
+	p.reports(post, onPost(post))
 }
 
 // What its reader does not see cannot be reported: what is removed waits for no answer.

@@ -152,3 +152,39 @@ func TestParkingWithinABatch(t *testing.T) {
 	})
 	w.rebuild()
 }
+
+// An id names one thing for ever: a record that comes under one that is taken is parked,
+// and what bears the id stays as it was.
+func TestIDsAreGivenOnce(t *testing.T) {
+	p := newParlour(t)
+	post, _ := p.must("alice", "post:create", schema.PostCreate{Content: "a post"})
+	group := p.group("alice", "bob")
+	comment, _ := p.must("bob", "post:comment", schema.PostComment{PostID: post, Content: "a comment"})
+	message := p.says("bob", group, "a message")
+	report := p.reports("bob", onPost(post))
+	for _, again := range []struct {
+		id, event string
+		data      any
+	}{
+		{post, "post:create", schema.PostCreate{Content: "another"}},
+		{group, "conversation:create", schema.ConversationCreate{Type: "group", Name: "Another", Participants: []string{"carol"}}},
+		{comment, "post:comment", schema.PostComment{PostID: post, Content: "another"}},
+		{message, "message:send", words(group, "another")},
+		{report, "admin:report", schema.AdminReport{Target: onUser("bob"), Reason: "another"}},
+	} {
+		p.n++
+		r := fact(p.n, "alice", again.event, again.data)
+		r.ID = again.id
+		if o := applyAll(p, p.w, []eventlog.Record{r}, 1, true)[0]; o.Code != schema.Parked {
+			t.Errorf("%s under an id that is taken: %q", again.event, o.Code)
+		}
+	}
+	if _, said := p.sees("bob", group); !slices.Equal(said, []string{"a message"}) {
+		t.Errorf("bob sees %v", said)
+	}
+	viewOf(t, p.w, func(v *View) {
+		if all, err := v.Comments("bob", schema.CommentList{PostID: post}); err != nil || len(all.Items) != 1 || all.Items[0].Content != "a comment" {
+			t.Errorf("comments: %+v, %v", all, err)
+		}
+	})
+}

@@ -92,15 +92,16 @@ func (d *docket) happen(r eventlog.Record) {
 	}
 }
 
-// fate returns what has become of a target of content, and whether a user sees it. A
-// message outlives its conversation, unseen.
+// fate returns what has become of a target of content, and whether a user sees it. What
+// was said in a group goes with it.
 func (d *docket) fate(target schema.Target, user string) (now fate, shown bool) {
 	t, post := d.things[target], &thing{}
 	if t != nil && target.Type == schema.TargetComment {
 		post = d.things[onPost(t.post)]
 	}
+	talk := d.talks[target.ConversationID]
 	switch {
-	case t == nil || t.deleted || post.deleted:
+	case t == nil || t.deleted || post.deleted, talk != nil && talk.group && len(talk.users) == 0:
 		return deleted, false
 	case t.removed:
 		return removed, false

@@ -148,7 +148,7 @@ func (s *Server) connContext(ctx context.Context, conn net.Conn) context.Context
 		reason = "rate"
 	}
 	if reason != "" {
-		s.metrics.refused.WithLabelValues(reason).Inc()
+		s.turnedAway(cutOff, reason)
 		conn.Close()
 	}
 	return context.WithValue(ctx, arrivalKey{}, a)

@@ -20,6 +20,14 @@ func (g *gateway) noted(t testing.TB, kind string) []schema.AuditNote {
 	return notedIn(t, g.log, kind)
 }
 
+// notesRefusal checks that moderators are told of a connection that was refused.
+func (g *gateway) notesRefusal(t *testing.T, code, detail string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%s, %s, is noted", code, detail), func() bool {
+		return slices.ContainsFunc(g.noted(t, schema.AuditRefused), func(e schema.AuditNote) bool { return e.Code == code && e.Detail == detail })
+	})
+}
+
 func notedIn(t testing.TB, log *eventlog.Log, kind string) (all []schema.AuditNote) {
 	t.Helper()
 	for r, err := range log.ReadAdmin(t.Context(), 1) {

@@ -295,6 +295,22 @@ func TestStalledTailsCostNothing(t *testing.T) {
 	}
 }
 
+// However large the records of the log are, and however many, a tail holds little of
+// them at a time.
+func TestATailReadsLittleAtATime(t *testing.T) {
+	g := openGateway(t, nil)
+	for size, want := range map[int]int{1: realtime.TailChunk, 5000: realtime.TailBytes/5000 + 1} {
+		first := g.log.Durable() + 1
+		if err := g.models.WaitApplied(t.Context(), g.flood(t, realtime.TailChunk+9, size)); err != nil {
+			t.Fatal(err)
+		}
+		sizes, err := g.server.TailReads(t.Context(), first)
+		if err != nil || len(sizes) > want || len(sizes) < want*9/10 {
+			t.Errorf("of records of %d bytes it holds %d, want %d (%v)", size, len(sizes), want, err)
+		}
+	}
+}
+
 // heap returns the bytes in use once garbage is collected.
 func heap() int64 {
 	runtime.GC()

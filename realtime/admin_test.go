@@ -125,6 +125,12 @@ func TestRemovedPostsVanishAndComeBack(t *testing.T) {
 	if want := []string{"post:create", "admin:remove", "admin:restore"}; !slices.Equal(again, want) {
 		t.Errorf("told again %v, want %v", again, want)
 	}
+
+	// Of what is deleted since nothing is told that came before.
+	alice.do("post:delete", schema.PostRef{PostID: post})
+	if told := g.comesBack(t, "bob", before).caughtUp(); len(told) > 0 {
+		t.Errorf("of a post that is gone: %v", told)
+	}
 }
 
 func TestRemovedMessagesVanishAndComeBack(t *testing.T) {

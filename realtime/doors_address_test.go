@@ -140,6 +140,9 @@ func TestPlacesOfAnAddressAreGivenBack(t *testing.T) {
 		answer, _ := io.ReadAll(conn)
 		return len(answer) == 0
 	})
+	for detail, code := range map[string]string{"token": "HTTP_401", "origin": "HTTP_403", "address": "CUT_OFF", "handshake": "HTTP_426"} {
+		g.notesRefusal(t, code, detail)
+	}
 }
 
 // Behind a proxy clients are told apart by the last address that no proxy has.

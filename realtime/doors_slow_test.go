@@ -122,6 +122,7 @@ func TestConnectionsThatAskForNothing(t *testing.T) {
 			if !strings.Contains(metricsOf(t, g), `roomlog_refused_connections_total{reason="handshakes"} `) {
 				t.Error("the refusals are not among the figures")
 			}
+			g.notesRefusal(t, "CUT_OFF", "handshakes")
 		})
 	}
 }

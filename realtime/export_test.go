@@ -1,6 +1,9 @@
 package realtime
 
 import (
+	"context"
+	"time"
+
 	"roomlog/eventlog"
 	"roomlog/projections"
 )
@@ -28,3 +31,37 @@ func Spoil(events ...string) (back func()) {
 		}
 	}
 }
+
+// Outdate has the hub believe that a user was suspended, and made to leave a room, at
+// a place of the log.
+func (s *Server) Outdate(seq uint64) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.hub.suspended, s.hub.evicted = seq, seq
+}
+
+// EndTokens has the tokens of all sockets end now.
+func (s *Server) EndTokens() {
+	for _, session := range s.hub.all(nil) {
+		if identity := session.identity.Load(); identity != nil {
+			ended := *identity
+			ended.Expires = time.Now()
+			session.identity.Store(&ended)
+		}
+	}
+}
+
+// TailReads returns the sizes of what a tail without a filter holds at one time.
+func (s *Server) TailReads(ctx context.Context, from uint64) (sizes []int, err error) {
+	t := tail{session: &session{server: s}, next: from}
+	frames, err := t.read(ctx)
+	for i := range frames {
+		sizes = append(sizes, len(frames[i].head)+len(frames[i].tail))
+	}
+	return sizes, err
+}
+
+const (
+	TailChunk = tailChunk
+	TailBytes = tailBytes
+)

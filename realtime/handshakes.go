@@ -47,14 +47,14 @@ func (s *Server) onConnState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		if s.handshakes.enter(conn) > max(s.cfg.MaxHandshakes, s.cfg.MaxConnections) {
-			s.metrics.refused.WithLabelValues("handshakes").Inc()
+			s.turnedAway(cutOff, "handshakes")
 			conn.Close()
 		}
 	case http.StateHijacked: // the session counts its address off
 		s.handshakes.leave(conn)
 	case http.StateClosed:
 		if s.handshakes.leave(conn) >= s.cfg.HandshakeTimeout {
-			s.metrics.refused.WithLabelValues("timeout").Inc()
+			s.turnedAway(cutOff, "timeout")
 		}
 		s.addresses.leave(s.peer(conn.RemoteAddr().String()))
 	}

@@ -1,6 +1,7 @@
 package realtime_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -322,6 +323,7 @@ func TestSlowHandshakeIsCutOff(t *testing.T) {
 	eventually(t, "three are counted", func() bool {
 		return strings.Contains(metricsOf(t, g), "roomlog_refused_connections_total{reason=\"timeout\"} 3\n")
 	})
+	g.notesRefusal(t, "CUT_OFF", "timeout")
 }
 
 func TestTooManyConnections(t *testing.T) {
@@ -333,7 +335,7 @@ func TestTooManyConnections(t *testing.T) {
 	if wait, err := strconv.Atoi(resp.Header.Get("Retry-After")); resp.StatusCode != http.StatusServiceUnavailable || err != nil || wait < 1 {
 		t.Errorf("HTTP %s, Retry-After %q", resp.Status, resp.Header.Get("Retry-After"))
 	}
-	second.text(cmd("socket:ping", "{}"))
+	second.write(bytes.Repeat(wire(fin|opText, cmd("socket:ping", "{}")), 2)) // nobody hears the second one
 	second.expect("ack 1 TOO_MANY_CONNECTIONS", "push socket:disconnect", "close 4504 too many connections")
 	first.ask("socket:ping", "{}")
 }

@@ -23,7 +23,7 @@ func TestPermissions(t *testing.T) {
 				t.Parallel()
 				s := newScene(t, g, role, relation)
 				for _, event := range schema.Events() {
-					if event.Kind != schema.Push && event.Namespace() != schema.Connection {
+					if event.Kind != schema.Push {
 						s.try(&event)
 					}
 				}
@@ -107,8 +107,8 @@ func (s *scene) tryReports() {
 // send returns the code with which the event is refused, and takes back the blocks.
 func (s *scene) send(e *schema.Event, data any) (code schema.Code) {
 	s.t.Helper()
-	if s.relation == schema.AsSuspended {
-		code = s.sendSuspended(e.Name, data)
+	if s.relation == schema.AsSuspended || e.Name == "socket:connect" {
+		code = s.sendFirst(e.Name, data)
 	} else {
 		_, err := s.sender.Do(s.t.Context(), e.Name, data, "")
 		code = codeIn(err)
@@ -122,14 +122,21 @@ func (s *scene) send(e *schema.Event, data any) (code schema.Code) {
 	return code
 }
 
-// sendSuspended sends the event as the first command of a socket whose handshake had
-// a token that is still good.
-func (s *scene) sendSuspended(event string, data any) schema.Code {
+// sendFirst sends the event as the first command of a socket whose handshake had a
+// token that is still good.
+func (s *scene) sendFirst(event string, data any) schema.Code {
+	s.t.Helper()
 	socket := s.g.user(s.t, s.sender.user, s.role)
-	socket.text(fmt.Sprintf(`{"id":1,"event":%q,"data":%s}`, event, encode(s.t, data)))
-	code, _ := strings.CutPrefix(socket.next(), "ack 1 ")
-	socket.expect("push socket:disconnect", "close 4503 suspended")
-	return schema.Code(code)
+	socket.text(cmd(event, string(encode(s.t, data))))
+	answer := socket.next()
+	if s.relation == schema.AsSuspended {
+		socket.expect("push socket:disconnect", "close 4503 suspended")
+	}
+	code, acked := strings.CutPrefix(answer, "ack 1")
+	if !acked {
+		s.t.Errorf("%s: %s", event, answer)
+	}
+	return schema.Code(strings.TrimSpace(code))
 }
 
 func codeIn(err error) schema.Code {
@@ -157,6 +164,8 @@ func (s *scene) stage(event string) any {
 		return s.stageNotification(event)
 	case schema.Admin:
 		return s.stageModeration(event)
+	case schema.Connection:
+		return s.stageConnection(event)
 	}
 	return s.stageSocial(event)
 }
@@ -291,6 +300,13 @@ func (s *scene) stageNotification(event string) any {
 	}
 	mine := as[schema.Items[schema.Notification]](s.t, author.do("notification:list", schema.NotificationList{}))
 	return schema.NotificationRef{NotificationID: mine.Items[0].ID}
+}
+
+func (s *scene) stageConnection(event string) any {
+	if event == "socket:refresh" {
+		return schema.Refresh{Token: tokenFor(s.t, s.sender.user, s.role)}
+	}
+	return schema.Empty{}
 }
 
 func (s *scene) stageModeration(event string) any {

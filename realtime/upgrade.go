@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"encoding/base64"
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
@@ -83,8 +84,8 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, from netip.Addr)
 	}
 	conn, rw, _, err := upgrader.Upgrade(r, w)
 	if err != nil {
-		s.metrics.refused.WithLabelValues("handshake").Inc()
 		s.log.Debug("handshake refused", "remote", r.RemoteAddr, "error", err)
+		s.turnedAway(rejection(err), "handshake")
 		if conn != nil {
 			conn.Close()
 		}
@@ -100,6 +101,16 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, from netip.Addr)
 		return true, false
 	}
 	return true, true
+}
+
+// rejection is the code of a request that the upgrader refused, unless its connection
+// broke first.
+func rejection(err error) string {
+	var rejected *ws.ConnectionRejectedError
+	if errors.As(err, &rejected) {
+		return httpCode(rejected.StatusCode())
+	}
+	return cutOff
 }
 
 // bearer verifies the handshake's token; nil, nil when it carries none.
@@ -139,11 +150,21 @@ func validNonce(key string) bool {
 }
 
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, reason, message string) {
-	s.metrics.refused.WithLabelValues(reason).Inc()
 	s.log.Debug("connection refused", "reason", reason, "remote", r.RemoteAddr)
-	s.audit.note(schema.AuditRefused, auditEntry{Code: "HTTP_" + strconv.Itoa(status), Detail: reason})
+	s.turnedAway(httpCode(status), reason)
 	http.Error(w, message, status)
 }
+
+// turnedAway counts and notes a connection that was refused.
+func (s *Server) turnedAway(code, reason string) {
+	s.metrics.refused.WithLabelValues(reason).Inc()
+	s.audit.note(schema.AuditRefused, auditEntry{Code: code, Detail: reason})
+}
+
+func httpCode(status int) string { return "HTTP_" + strconv.Itoa(status) }
+
+// cutOff is the code of a connection that was closed without an answer.
+const cutOff = "CUT_OFF"
 
 // refuseBusy asks the client to come back within so many seconds, each at another
 // moment. A server that starts is ready soon, and who was cut off is waiting.

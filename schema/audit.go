@@ -22,7 +22,7 @@ type AuditNote struct {
 	User   string `json:"userId,omitempty"`   // "" before a token was verified
 	Socket string `json:"socketId,omitempty"` // the latest one
 	Event  string `json:"event,omitempty"`    // the command, the latest one
-	Code   string `json:"code"`               // error code; "HTTP_403" and the like before the upgrade
+	Code   string `json:"code"`               // error code; before the upgrade "HTTP_403" and the like, or "CUT_OFF"
 	Detail string `json:"detail,omitempty"`   // why a connection was refused: "origin", "full", …
 	Count  uint64 `json:"count"`              // how many of them this entry stands for
 	// Others says that these were more users, or more kinds of refusals, than have

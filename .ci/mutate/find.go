@@ -72,7 +72,7 @@ func (f *finder) visit(node ast.Node) bool {
 	case *ast.ReturnStmt:
 		f.values(n.Results)
 	case *ast.AssignStmt:
-		if field, ok := n.Lhs[0].(*ast.SelectorExpr); ok && effects[field.Sel.Name] && n.Tok == token.ASSIGN {
+		if n.Tok == token.ASSIGN && slices.ContainsFunc(n.Lhs, isEffect) {
 			f.leaveOut(n)
 		}
 		f.values(n.Rhs)
@@ -118,6 +118,12 @@ var fileMode = regexp.MustCompile(`^0o[0-7]00$`)
 var effects = map[string]bool{
 	"close": true, "closeAfter": true, "Close": true, "stop": true, "leave": true, "evict": true, "hold": true, "Chmod": true,
 	"evicted": true, "suspended": true, "checked": true, "since": true, "blocked": true,
+	"closed": true, "except": true, "apart": true, "own": true,
+}
+
+func isEffect(e ast.Expr) bool {
+	field, ok := e.(*ast.SelectorExpr)
+	return ok && effects[field.Sel.Name]
 }
 
 // refuses reports whether a block's end refuses something: a return of anything but

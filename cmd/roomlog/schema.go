@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"os"
@@ -21,17 +22,26 @@ func (c *schemaCmd) Run(a *app) error {
 		return c.describe()
 	}
 	if c.Permissions {
-		return schema.WritePermissions(a.out)
+		var table bytes.Buffer
+		if err := schema.WritePermissions(&table); err != nil {
+			return fmt.Errorf("cannot make the table of permissions: %w", err)
+		}
+		return c.hand(a, table.Bytes(), "the table of permissions")
 	}
 	document, err := schema.AsyncAPI()
 	if err != nil {
 		return fmt.Errorf("cannot make the AsyncAPI document: %w", err)
 	}
+	return c.hand(a, document, "the AsyncAPI document")
+}
+
+// hand writes to where it was asked for.
+func (c *schemaCmd) hand(a *app, document []byte, what string) error {
 	if c.Out == "" {
-		_, err = a.out.Write(document)
+		_, err := a.out.Write(document)
 		return err
 	}
-	return write(c.Out, document, "the AsyncAPI document")
+	return write(c.Out, document, what)
 }
 
 // describe makes the generated parts of a description of the protocol anew.

@@ -99,6 +99,7 @@ func TestWrongUsage(t *testing.T) {
 		{"status", 1, "there is no log in ./roomlog-data"},
 		{"schema", 2, "missing flags: --asyncapi"},
 		{"schema --asyncapi --out /proc/x", 1, "cannot write the AsyncAPI document"},
+		{"schema --permissions --out /proc/x", 1, "cannot write the table of permissions"},
 		{"bench", 2, "expected one of"},
 		{"bench ingest --senders 0", 2, "must be more than nothing"},
 		{"demo --server ws://127.0.0.1:1/ws --auth-secret-file " + file("good.secret", strings.Repeat("s", 40)), 1, "no server answers at ws://127.0.0.1:1/ws"},
