@@ -41,6 +41,17 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// LockDir takes the lock of a data directory, which keeps servers out until unlock is
+// called or the process ends. The directory is made where it is missing. ErrLocked when
+// another process has it.
+func LockDir(dir string) (unlock func() error, err error) {
+	f, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	return f.Close, nil
+}
+
 // freeSpace returns how many bytes this user may still write below dir.
 func freeSpace(dir string) (int64, error) {
 	var s unix.Statfs_t

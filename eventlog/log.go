@@ -34,6 +34,7 @@ type Config struct {
 	Fsync         FsyncMode             // default FsyncGroup; with URL durability is the cluster's
 	NATSListen    string                // host:port at which the embedded server takes NATS clients; "" for no port
 	Node          string                // last part of ce-source, default "roomlog"
+	NewEpoch      bool                  // give the log a new epoch, durably when Open returns: places that anybody was told of mean nothing any more
 	SignalsMaxAge time.Duration         // default 72h
 	AdminMaxAge   time.Duration         // default 400 days
 	Logger        *slog.Logger          // nil: silent
