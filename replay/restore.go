@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"roomlog/eventlog"
+	"roomlog/schema"
 )
 
 // RestoreOptions says what is restored, and where to.
@@ -129,7 +130,7 @@ func (o *RestoreOptions) restore(ctx context.Context, m *Manifest, data, id stri
 		return nil, err
 	}
 	o.reach(RestoreChecked)
-	if report.Epoch, err = o.build(ctx, m, data+restoringSuffix, report.NewEpoch); err != nil {
+	if err = o.build(ctx, m, data+restoringSuffix, report); err != nil {
 		return nil, fmt.Errorf("%w (nothing was replaced)", errors.Join(err, os.RemoveAll(data+restoringSuffix)))
 	}
 	if err := (mark{true, id, *report}).write(data + restoringSuffix); err != nil {
@@ -152,35 +153,37 @@ func (o *RestoreOptions) aside(data string) (string, error) {
 }
 
 // build makes the data directory beside its place, and opens a log on it: what that does
-// not take is not put in place.
-func (o *RestoreOptions) build(ctx context.Context, m *Manifest, dir string, newEpoch bool) (epoch string, err error) {
+// not take is not put in place. It fills in the epoch.
+func (o *RestoreOptions) build(ctx context.Context, m *Manifest, dir string, report *RestoreReport) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return "", fmt.Errorf("cannot make the restored data directory: %w", err)
+		return fmt.Errorf("cannot make the restored data directory: %w", err)
 	}
 	if err := (mark{}).write(dir); err != nil {
-		return "", err
+		return err
 	}
 	if err := o.copy(ctx, m, dir); err != nil {
-		return "", err
+		return err
 	}
 	o.reach(RestoreCopied)
-	log, err := eventlog.Open(ctx, eventlog.Config{Dir: dir, NewEpoch: newEpoch, Logger: o.Logger})
+	log, err := eventlog.Open(ctx, eventlog.Config{Dir: dir, NewEpoch: report.NewEpoch, Logger: o.Logger})
 	if err != nil {
-		return "", fmt.Errorf("the restored log cannot be opened: %w", err)
+		return fmt.Errorf("the restored log cannot be opened: %w", err)
 	}
-	epoch, last := log.Epoch(), log.Durable()
-	if err := log.Close(); err != nil {
-		return "", err
+	last := log.Durable()
+	report.Epoch = log.Epoch()
+	err = log.Audit(schema.AuditRestored, schema.AuditRestoredLog{Made: schema.TimeOf(m.Made), Seq: m.Last, NewEpoch: report.NewEpoch, Why: report.Why})
+	if err = errors.Join(err, log.Close()); err != nil {
+		return err
 	}
 	if last != m.Last {
-		return "", fmt.Errorf("the restored log ends at seq %d, and the backup at %d: was it made by a newer roomlog (%s)?", last, m.Last, m.Roomlog)
+		return fmt.Errorf("the restored log ends at seq %d, and the backup at %d: was it made by a newer roomlog (%s)?", last, m.Last, m.Roomlog)
 	}
 	for _, b := range m.Blocks {
 		if info, err := os.Stat(filepath.Join(dir, b.File)); err != nil || info.Size() != b.Bytes {
-			return "", fmt.Errorf("the restored log was changed when it was opened, in %s: was it made by a newer roomlog (%s)?", b.File, m.Roomlog)
+			return fmt.Errorf("the restored log was changed when it was opened, in %s: was it made by a newer roomlog (%s)?", b.File, m.Roomlog)
 		}
 	}
-	return epoch, nil
+	return nil
 }
 
 // copy copies the backup's files.
