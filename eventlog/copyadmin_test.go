@@ -61,7 +61,10 @@ func TestCopyAdmin(t *testing.T) {
 		sameAdmin(t, dst, adminOf(t, l))
 	}
 	all, last := adminOf(t, l), l.Durable()
-	back := openLog(t, Config{Dir: dst, NewEpoch: true})
+	back := openLog(t, Config{Dir: dst})
+	if err := back.BeginEpoch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	mustAppend(t, back, reported())
 	waitAdmin(t, back, len(all)+1)
 	got := adminOf(t, back)

@@ -204,24 +204,3 @@ func TestCopyMeetsDamage(t *testing.T) {
 		}
 	}
 }
-
-// A new epoch is there at once and for good, and nothing else changes.
-func TestNewEpoch(t *testing.T) {
-	dir := t.TempDir()
-	l := openLog(t, Config{Dir: dir})
-	fill(t, l, posts(3))
-	before := l.Epoch()
-	l.Close()
-	l = openLog(t, Config{Dir: dir, NewEpoch: true})
-	renewed := l.Epoch()
-	if renewed == before || len(renewed) != 26 || l.Durable() != 3 {
-		t.Errorf("epoch %s after %s, durable %d", renewed, before, l.Durable())
-	}
-	if stored, err := epochInFiles(dir); err != nil || stored != renewed {
-		t.Errorf("on disk is %s, %v", stored, err)
-	}
-	l.Close()
-	if l = openLog(t, Config{Dir: dir}); l.Epoch() != renewed {
-		t.Errorf("then it is %s", l.Epoch())
-	}
-}

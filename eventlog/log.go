@@ -35,7 +35,6 @@ type Config struct {
 	NATSListen    string                // host:port at which the embedded server takes NATS clients; "" for no port
 	Known         uint64                // records up to here are known to have been durable: an ErrCut before the server would cut some off; 0: nobody knows
 	Node          string                // last part of ce-source, default "roomlog"
-	NewEpoch      bool                  // give the log a new epoch, durably when Open returns: places that anybody was told of mean nothing any more
 	SignalsMaxAge time.Duration         // default 72h
 	AdminMaxAge   time.Duration         // default 400 days
 	Logger        *slog.Logger          // nil: silent

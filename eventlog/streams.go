@@ -109,8 +109,7 @@ func (l *Log) openStream(ctx context.Context, want jetstream.StreamConfig) (*jet
 		return nil, err
 	}
 	have := stream.CachedInfo().Config
-	renew := l.cfg.NewEpoch && want.Name == streamEvents
-	if upToDate(have, want) && !renew {
+	if upToDate(have, want) {
 		return stream.CachedInfo(), nil
 	}
 	// Only what this roomlog decides is changed, and only when it differs: a
@@ -118,9 +117,6 @@ func (l *Log) openStream(ctx context.Context, want jetstream.StreamConfig) (*jet
 	have.MaxAge, have.Duplicates, have.Replicas = want.MaxAge, want.Duplicates, want.Replicas
 	have.AllowDirect, have.AllowAtomicPublish = want.AllowDirect, want.AllowAtomicPublish
 	have.Metadata = maps.Clone(have.Metadata)
-	if renew {
-		have.Metadata[epochKey] = want.Metadata[epochKey]
-	}
 	if stream, err = l.js.UpdateStream(ctx, have); err != nil {
 		return nil, err
 	}

@@ -125,6 +125,17 @@ func TestBackupFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	holds(map[string]string{"checkpoint": "checkpoint of now"})
+	// What was signed under another epoch is kept, and not taken for this log's.
+	restored := filepath.Join(t.TempDir(), "data")
+	if report, err := replay.Restore(t.Context(), restoreOf(dir, restored)); err != nil || !report.NewEpoch {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	if _, err := os.Stat(filepath.Join(restored, "checkpoint")); err == nil {
+		t.Error("a log with a new epoch has the old one's checkpoint")
+	}
+	if kept, err := os.ReadFile(filepath.Join(restored, "checkpoint.before-restore")); err != nil || string(kept) != "checkpoint of now" {
+		t.Errorf("beside it is %q, %v", kept, err)
+	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the backup's directory: %v, %v", info.Mode(), err)
 	}
@@ -172,7 +183,7 @@ func TestBackupRefuses(t *testing.T) {
 	}
 	// A log that lost records does not take them from the backup.
 	restored := filepath.Join(t.TempDir(), "data")
-	if _, err := replay.Restore(t.Context(), replay.RestoreOptions{Dir: dir, Data: restored, Models: "models.db", Signed: "*checkpoint*", Epoch: replay.EpochSame}); err != nil {
+	if _, err := replay.Restore(t.Context(), replay.RestoreOptions{Dir: dir, Data: restored, Models: "models.db", Signed: []string{"checkpoint"}, Epoch: replay.EpochSame}); err != nil {
 		t.Fatal(err)
 	}
 	grow(t, data, 2, false)
@@ -208,7 +219,9 @@ func TestKilledBackup(t *testing.T) {
 				t.Fatalf("the next backup: %v", err)
 			}
 			restored := filepath.Join(t.TempDir(), "data")
-			if _, err := replay.Restore(t.Context(), restoreOf(dir, restored)); err != nil {
+			o := restoreOf(dir, restored)
+			o.Epoch = replay.EpochSame
+			if _, err := replay.Restore(t.Context(), o); err != nil {
 				t.Fatal(err)
 			}
 			ends(t, restored, m.Last)

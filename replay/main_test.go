@@ -68,12 +68,12 @@ func dieAt(t *testing.T, at, dir, data string) {
 func backupOf(data, dir string) replay.BackupOptions {
 	return replay.BackupOptions{
 		Data: data, Dir: dir, Version: "test",
-		Files: []string{"*checkpoint*"}, Secrets: []string{"auth.secret", "*.key"},
+		Files: []string{"checkpoint", "log.pub"}, Secrets: []string{"auth.secret", "*.key"},
 	}
 }
 
 func restoreOf(dir, data string) replay.RestoreOptions {
-	return replay.RestoreOptions{Dir: dir, Data: data, Models: "models.db", Signed: "*checkpoint*", Replace: true}
+	return replay.RestoreOptions{Dir: dir, Data: data, Models: "models.db", Signed: []string{"checkpoint"}, Replace: true}
 }
 
 // where is what a running server says of its log.

@@ -30,8 +30,8 @@ type Manifest struct {
 	Roomlog    string    `json:"roomlog"`    // version that made it
 	NATSServer string    `json:"natsServer"` // version that wrote the blocks
 
-	First   uint64 `json:"first"` // sequences of the log; 0 when it is empty
-	Last    uint64 `json:"last"`
+	First   uint64 `json:"firstSeq"` // of the log; 0 when it is empty
+	Last    uint64 `json:"lastSeq"`
 	Records uint64 `json:"records"`
 
 	Blocks []eventlog.Block `json:"blocks"` // of the log

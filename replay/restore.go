@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"roomlog/eventlog"
 	"roomlog/schema"
@@ -16,11 +17,11 @@ import (
 
 // RestoreOptions says what is restored, and where to.
 type RestoreOptions struct {
-	Dir     string // of the backup
-	Data    string // data directory; no server may run there
-	Models  string // name of the read models' file in it
-	Signed  string // pattern of the names of signed checkpoints in it
-	Replace bool   // what is in Data may be moved aside
+	Dir     string   // of the backup
+	Data    string   // data directory; no server may run there
+	Models  string   // name of the read models' file in it
+	Signed  []string // names of the files with signed checkpoints in it
+	Replace bool     // what is in Data may be moved aside
 	Epoch   EpochChoice
 
 	Logger   *slog.Logger
@@ -161,17 +162,22 @@ func (o *RestoreOptions) build(ctx context.Context, m *Manifest, dir string, rep
 	if err := (mark{}).write(dir); err != nil {
 		return err
 	}
-	if err := o.copy(ctx, m, dir); err != nil {
+	if err := o.copy(ctx, m, dir, report.NewEpoch); err != nil {
 		return err
 	}
 	o.reach(RestoreCopied)
-	log, err := eventlog.Open(ctx, eventlog.Config{Dir: dir, NewEpoch: report.NewEpoch, Logger: o.Logger})
+	log, err := eventlog.Open(ctx, eventlog.Config{Dir: dir, Logger: o.Logger})
 	if err != nil {
 		return fmt.Errorf("the restored log cannot be opened: %w", err)
 	}
+	if report.NewEpoch {
+		err = log.BeginEpoch(ctx)
+	}
+	if err == nil {
+		err = log.Audit(schema.AuditRestored, schema.AuditRestoredLog{Made: schema.TimeOf(m.Made), Seq: m.Last, NewEpoch: report.NewEpoch, Why: report.Why})
+	}
 	last := log.Durable()
 	report.Epoch = log.Epoch()
-	err = log.Audit(schema.AuditRestored, schema.AuditRestoredLog{Made: schema.TimeOf(m.Made), Seq: m.Last, NewEpoch: report.NewEpoch, Why: report.Why})
 	if err = errors.Join(err, log.Close()); err != nil {
 		return err
 	}
@@ -186,8 +192,12 @@ func (o *RestoreOptions) build(ctx context.Context, m *Manifest, dir string, rep
 	return nil
 }
 
+// signedAside is behind the name of checkpoints that were signed under another epoch:
+// they are evidence, but not of this log.
+const signedAside = ".before-restore"
+
 // copy copies the backup's files.
-func (o *RestoreOptions) copy(ctx context.Context, m *Manifest, dir string) error {
+func (o *RestoreOptions) copy(ctx context.Context, m *Manifest, dir string, newEpoch bool) error {
 	step, done, total := o.step("copying"), int64(0), m.size()
 	for _, b := range m.blocks() {
 		if err := ctx.Err(); err != nil {
@@ -202,6 +212,9 @@ func (o *RestoreOptions) copy(ctx context.Context, m *Manifest, dir string) erro
 	}
 	for _, f := range m.Files {
 		from, err := f.find(o.Dir)
+		if newEpoch && slices.Contains(o.Signed, f.File) {
+			f.File += signedAside
+		}
 		if err == nil {
 			err = f.copy(from, dir)
 		}

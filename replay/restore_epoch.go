@@ -126,22 +126,19 @@ func (c *comparison) log(*RestoreOptions) (verdict, string, error) {
 // signed looks at the signed checkpoints: their second line is how many records they
 // are of.
 func (c *comparison) signed(o *RestoreOptions) (verdict, string, error) {
-	paths, err := filepath.Glob(filepath.Join(c.data, o.Signed))
-	if err != nil {
-		return unknown, "", err
-	}
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
+	for _, name := range o.Signed {
+		text, err := os.ReadFile(filepath.Join(c.data, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return unknown, "", err
 		}
-		lines := strings.SplitN(string(text), "\n", 3)
-		if len(lines) < 3 {
-			return unknown, fmt.Sprintf("the signed checkpoint %s cannot be read", filepath.Base(path)), nil
-		}
-		size, err := strconv.ParseUint(lines[1], 10, 64)
+		_, rest, _ := strings.Cut(string(text), "\n")
+		line, _, _ := strings.Cut(rest, "\n")
+		size, err := strconv.ParseUint(line, 10, 64)
 		if err != nil {
-			return unknown, fmt.Sprintf("the signed checkpoint %s cannot be read", filepath.Base(path)), nil
+			return unknown, fmt.Sprintf("the signed checkpoint in %s cannot be read", name), nil
 		}
 		if size > c.m.Last {
 			return lost, fmt.Sprintf("the signed checkpoint in the data directory is of %d records, and the backup ends at %d", size, c.m.Last), nil

@@ -13,11 +13,10 @@ import (
 )
 
 // What is saved of a data directory beside the log, as patterns of names.
-const signedFiles = "*checkpoint*"
-
 var (
-	publicFiles = []string{signedFiles, "*.pub"}
-	secretFiles = []string{secretName, "nats.*.password", "*.key"}
+	signedFiles = []string{"checkpoint", "checkpoints"} // by the key in log.key
+	publicFiles = append([]string{"log.pub", "checkpoint*.lost-*", "checkpoint*.before-restore"}, signedFiles...)
+	secretFiles = []string{secretName, "nats.*.password", "log.key"}
 )
 
 type backupCmd struct {
@@ -52,6 +51,9 @@ func (c *backupCmd) Run(a *app) error {
 		Files: publicFiles, Secrets: secretFiles, Version: version(),
 	}
 	if server := dialControl(c.Data); server != nil {
+		if _, _, err := server.logEnd(a.ctx); err != nil {
+			return err // its log may be elsewhere
+		}
 		o.Where = server.logEnd
 	} else if err := c.stopped(a); err != nil {
 		return err

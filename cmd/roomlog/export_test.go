@@ -46,3 +46,16 @@ func TestExportAndImport(t *testing.T) {
 		t.Errorf("%d records", len(got))
 	}
 }
+
+// A log in a NATS cluster is exported as any other; its backup is the cluster's own.
+func TestExportFromNATS(t *testing.T) {
+	url := outsideNATS(t)
+	s := serve(t, t.TempDir(), "--nats-url", url)
+	aFewRecords(t, s)
+	if out := good(t, "export", "--nats-url", url); len(lines(out)) != 6 {
+		t.Errorf("exported was %s", out)
+	}
+	if r := roomlog(t, "backup", filepath.Join(t.TempDir(), "backup"), "--data", s.dir); r.code != 1 || !strings.Contains(r.stderr, "nats stream backup EVENTS DIR") {
+		t.Errorf("a backup of it: exit code %d: %s", r.code, r.stderr)
+	}
+}
