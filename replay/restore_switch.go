@@ -31,7 +31,7 @@ type mark struct {
 
 func readMark(dir string) (m mark, there bool, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, markName))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return m, false, nil
 	}
 	if err == nil {
