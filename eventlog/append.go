@@ -26,6 +26,16 @@ const Reserve = 64 << 20
 // the error is what a client may be told; a temporary one may be tried again with
 // the same record.
 func (l *Log) Append(ctx context.Context, r Record, done func(seq uint64, err error)) error {
+	return l.append(ctx, r, l.source, done)
+}
+
+// Import is Append for a record of another log, of which it keeps everything but the
+// place: its source, too.
+func (l *Log) Import(ctx context.Context, r Record, done func(seq uint64, err error)) error {
+	return l.append(ctx, r, r.Source(), done)
+}
+
+func (l *Log) append(ctx context.Context, r Record, source string, done func(seq uint64, err error)) error {
 	if l.sealed {
 		return ErrReadOnly
 	}
@@ -33,7 +43,7 @@ func (l *Log) Append(ctx context.Context, r Record, done func(seq uint64, err er
 	if !ok || event.Kind != schema.Fact {
 		return fmt.Errorf("append: %q is no fact of the catalogue", r.Event)
 	}
-	e, err := l.newEntry(event, r)
+	e, err := l.newEntry(event, r, source)
 	if err != nil {
 		return fmt.Errorf("append %s: %w", r.Event, err)
 	}
@@ -63,12 +73,12 @@ func (l *Log) AppendWait(ctx context.Context, r Record) (uint64, error) {
 
 // newEntry encodes a record in the caller's goroutine, so that senders share the
 // work and hear at once of a record that cannot be stored.
-func (l *Log) newEntry(event *schema.Event, r Record) (*entry, error) {
+func (l *Log) newEntry(event *schema.Event, r Record, source string) (*entry, error) {
 	if r.Version == 0 {
 		r.Version = event.Version
 	}
 	r.Event, r.Seq, r.Err = event.Name, 0, nil
-	msg, r, size, err := encode(r, event.Subject(), l.source)
+	msg, r, size, err := encode(r, event.Subject(), source)
 	if err != nil {
 		return nil, err
 	}

@@ -103,8 +103,7 @@ func (r *blockReader) open(index int) error {
 	if err != nil {
 		return err
 	}
-	key := sha256.Sum256([]byte(r.stream + "-" + strconv.Itoa(index)))
-	sum, err := highwayhash.New64(key[:])
+	sum, err := blockSum(r.stream, index)
 	if err != nil {
 		f.Close()
 		return err
@@ -112,6 +111,12 @@ func (r *blockReader) open(index int) error {
 	r.close()
 	r.index, r.file, r.sum, r.rest = index, f, sum, nil
 	return nil
+}
+
+// blockSum is the hash from which messages of a block have their checksums.
+func blockSum(stream string, index int) (hash.Hash64, error) {
+	key := sha256.Sum256([]byte(stream + "-" + strconv.Itoa(index)))
+	return highwayhash.New64(key[:])
 }
 
 func (r *blockReader) close() {
@@ -234,6 +239,9 @@ func (r *blockReader) message() (m stored, err error) {
 // fill reads on until at least size bytes are there. It returns io.EOF when the file
 // ends before them: behind the last record, or within one that is being written.
 func (r *blockReader) fill(size int) error {
+	if r.file == nil {
+		return io.EOF // the whole block is in memory
+	}
 	chunk := make([]byte, max(size, blockChunk))
 	have := copy(chunk, r.rest)
 	n, err := io.ReadAtLeast(r.file, chunk[have:], size-have)

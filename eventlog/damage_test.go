@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -98,6 +99,18 @@ func TestGap(t *testing.T) {
 	}
 	if len(got) >= 20 || len(got) < 10 || got[len(got)-1].Seq != 20 || l.Durable() != 20 {
 		t.Fatalf("%d records are left, the last is %d", len(got), got[len(got)-1].Seq)
+	}
+	var lacks []uint64
+	for seq := uint64(1); seq <= 20; seq++ {
+		if !slices.ContainsFunc(got, func(r Record) bool { return r.Seq == seq }) {
+			lacks = append(lacks, seq)
+		}
+	}
+	if missing, err := l.Missing(t.Context(), 20); err != nil || !slices.Equal(missing, lacks) {
+		t.Errorf("missing are %v, %v; want %v", missing, err, lacks)
+	}
+	if missing, err := l.Missing(t.Context(), lacks[0]); err != nil || !slices.Equal(missing, lacks[:1]) {
+		t.Errorf("missing up to %d are %v, %v", lacks[0], missing, err)
 	}
 	f, err := l.Follow(context.Background(), 1)
 	if err != nil {

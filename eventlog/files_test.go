@@ -34,6 +34,10 @@ func TestLeafIsTheSameWhicheverWay(t *testing.T) {
 				} else {
 					want[r.Seq] = leaf
 				}
+				back, err := RecordOfLeaf(r.Leaf())
+				if err != nil || !same(back, r) || !bytes.Equal(back.Leaf(), r.Leaf()) {
+					t.Fatalf("%s: record %d comes back from its leaf as %+v, %v", way, r.Seq, back, err)
+				}
 			}
 			for _, r := range l.tail.read(1, 300) {
 				check("memory", r, nil)

@@ -2,6 +2,8 @@ package eventlog
 
 import (
 	"encoding/binary"
+	"errors"
+	"iter"
 	"slices"
 	"strings"
 
@@ -30,20 +32,24 @@ var answerHeaders = []string{"Nats-Stream", "Nats-Subject", "Nats-Sequence", "Na
 // in big endian. Headers are the lines "name: value\n" as they are stored, in the order
 // of their names; ce-time among them is when the record was accepted. When the server
 // stored it is not part of it. A record that was not read from the log has no leaf:
-// nil.
-func (r *Record) Leaf() []byte {
+// nil. RecordOfLeaf reads one back.
+func (r *Record) Leaf() []byte { return r.AppendLeaf(nil) }
+
+// AppendLeaf appends the record's leaf to b, which is returned as it is when the record
+// has none.
+func (r *Record) AppendLeaf(b []byte) []byte {
 	if r.origin.subject == "" {
-		return nil
+		return b
 	}
-	header := r.origin.header
-	if strings.HasPrefix(header, wireVersion) {
-		header = leafHeader(header)
+	b = slices.Grow(b, 8+3*4+len(r.origin.subject)+len(r.origin.header)+len(r.origin.body))
+	b = binary.BigEndian.AppendUint64(b, r.Seq)
+	b = appendSized(b, r.origin.subject)
+	if strings.HasPrefix(r.origin.header, wireVersion) {
+		b = appendWireHeader(b, r.origin.header)
+	} else {
+		b = appendSized(b, r.origin.header)
 	}
-	leaf := make([]byte, 0, 8+3*4+len(r.origin.subject)+len(header)+len(r.origin.body))
-	leaf = binary.BigEndian.AppendUint64(leaf, r.Seq)
-	leaf = appendSized(leaf, r.origin.subject)
-	leaf = appendSized(leaf, header)
-	return appendSized(leaf, r.origin.body)
+	return appendSized(b, r.origin.body)
 }
 
 func appendSized[T string | []byte](b []byte, s T) []byte {
@@ -51,18 +57,44 @@ func appendSized[T string | []byte](b []byte, s T) []byte {
 	return append(b, s...)
 }
 
-// leafHeader is a wire's header as a leaf has it.
-func leafHeader(wire string) string {
-	first, rest, _ := strings.Cut(wire, "\r\n")
-	var lines []string
-	if first != wireVersion {
-		lines = append(lines, first+"\n") // nobody wrote it so
-	}
-	for rest != "" {
-		var line string
-		if line, rest, _ = strings.Cut(rest, "\r\n"); line != "" {
-			lines = append(lines, line+"\n")
+// appendWireHeader appends a wire's header as a leaf has it. roomlog writes headers in
+// the order of their names, so that nothing need be sorted.
+func appendWireHeader(b []byte, wire string) []byte {
+	start := len(b)
+	b = append(b, 0, 0, 0, 0)
+	last := ""
+	for line := range headerLines(wire) {
+		name, _, _ := strings.Cut(line, ":")
+		if name < last {
+			return appendSized(b[:start], sortedHeader(wire))
 		}
+		last = name
+		b = append(append(b, line...), '\n')
+	}
+	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-4))
+	return b
+}
+
+// headerLines yields the lines of a wire's header, but for the version.
+func headerLines(wire string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		first, rest, _ := strings.Cut(wire, "\r\n")
+		if first != wireVersion && !yield(first) { // nobody wrote it so
+			return
+		}
+		for rest != "" {
+			var line string
+			if line, rest, _ = strings.Cut(rest, "\r\n"); line != "" && !yield(line) {
+				return
+			}
+		}
+	}
+}
+
+func sortedHeader(wire string) string {
+	var lines []string
+	for line := range headerLines(wire) {
+		lines = append(lines, line+"\n")
 	}
 	return sortedLines(lines)
 }
@@ -92,4 +124,35 @@ func sortedLines(lines []string) string {
 		slices.SortStableFunc(lines, byName)
 	}
 	return strings.Join(lines, "")
+}
+
+// errNoLeaf says that bytes are not what AppendLeaf writes.
+var errNoLeaf = errors.New("these bytes are no record's leaf")
+
+// RecordOfLeaf returns the record that a leaf stands for. One that the log itself
+// could not read has Err set, as it has there.
+func RecordOfLeaf(leaf []byte) (Record, error) {
+	if len(leaf) < 8 {
+		return Record{}, errNoLeaf
+	}
+	var parts [3][]byte
+	rest := leaf[8:]
+	for i := range parts {
+		if len(rest) < 4 {
+			return Record{}, errNoLeaf
+		}
+		size := binary.BigEndian.Uint32(rest)
+		if rest = rest[4:]; uint64(size) > uint64(len(rest)) {
+			return Record{}, errNoLeaf
+		}
+		parts[i], rest = rest[:size:size], rest[size:]
+	}
+	subject, header, body := string(parts[0]), string(parts[1]), parts[2]
+	if len(rest) > 0 || subject == "" {
+		return Record{}, errNoLeaf
+	}
+	seq := binary.BigEndian.Uint64(leaf)
+	r := decodeRaw(seq, subject, wireVersion+"\r\n"+strings.ReplaceAll(header, "\n", "\r\n"), body)
+	r.origin.header = header
+	return r, nil
 }

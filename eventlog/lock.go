@@ -11,6 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Lock takes the lock of a data directory for who changes what lies beside the log
+// while no server runs; close it to let go. It is an ErrLocked when one does.
+func Lock(dir string) (io.Closer, error) {
+	f, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
 // lockDir makes the data directory where it is missing and takes the lock that
 // keeps a second process out. The lock lasts until the file is closed, or the
 // process ends in whatever way.
@@ -39,6 +49,17 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("cannot lock the data directory: %w", err)
 	}
 	return f, nil
+}
+
+// LockDir takes the lock of a data directory, which keeps servers out until unlock is
+// called or the process ends. The directory is made where it is missing. ErrLocked when
+// another process has it.
+func LockDir(dir string) (unlock func() error, err error) {
+	f, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	return f.Close, nil
 }
 
 // freeSpace returns how many bytes this user may still write below dir.

@@ -33,6 +33,7 @@ type Config struct {
 	Replicas      int                   // of the streams, default 1; only with URL
 	Fsync         FsyncMode             // default FsyncGroup; with URL durability is the cluster's
 	NATSListen    string                // host:port at which the embedded server takes NATS clients; "" for no port
+	Known         uint64                // records up to here are known to have been durable: an ErrCut before the server would cut some off; 0: nobody knows
 	Node          string                // last part of ce-source, default "roomlog"
 	SignalsMaxAge time.Duration         // default 72h
 	AdminMaxAge   time.Duration         // default 400 days
@@ -213,6 +214,9 @@ func (l *Log) connect(ctx context.Context) (err error) {
 		return err
 	}
 	if l.lock, err = lockDir(l.cfg.Dir); err != nil {
+		return err
+	}
+	if err := l.checkKnown(ctx); err != nil {
 		return err
 	}
 	return l.startServer(l.cfg.Fsync == FsyncAlways)

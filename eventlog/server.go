@@ -35,6 +35,9 @@ const (
 	userModerator = "moderator" // reads ADMIN
 )
 
+// ServerVersion is the version of the embedded NATS server.
+const ServerVersion = server.VERSION
+
 // embedded is the NATS server inside this process.
 type embedded struct {
 	*server.Server

@@ -23,7 +23,7 @@ func (l *Log) Signal(r Record) error {
 	if !ok || !strings.HasPrefix(event.Subject(), "signals.") {
 		return fmt.Errorf("signal: %q is no signal of the catalogue", r.Event)
 	}
-	e, err := l.newEntry(event, r)
+	e, err := l.newEntry(event, r, l.source)
 	if err != nil {
 		return fmt.Errorf("signal %s: %w", r.Event, err)
 	}

@@ -1,5 +1,6 @@
 // Package replay shows the log to those who audit it: which record, by whom,
-// about what, and what the log's order made of it.
+// about what, and what the log's order made of it. It saves and restores the log, and
+// takes it out as CloudEvents and in.
 //
 // Invariants:
 //   - Records come in the order of the log, each once, and never before they
@@ -8,6 +9,10 @@
 //     a record that they have not reached yet is "pending", never guessed at.
 //   - Memory does not grow with the log: records are read and handed on in
 //     batches, and no read transaction stays open while a slow reader takes one.
+//   - A backup takes the place of the one before, and a restored directory that of the
+//     one that it replaces, in one moment, when all of it is on disk.
+//   - A restored log keeps its epoch only if nothing that anybody was told of is missing
+//     from it, as far as can be shown.
 //
 // It stands on eventlog and projections and knows nothing of sockets.
 package replay

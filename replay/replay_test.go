@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"roomlog/eventlog"
@@ -19,13 +18,6 @@ import (
 	"roomlog/replay"
 	"roomlog/schema"
 )
-
-func TestMain(m *testing.M) {
-	// A server that is stopped while it begins to fill ADMIN leaves a goroutine of
-	// its own waiting for an answer, for 30 seconds at most.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(
-		"github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"))
-}
 
 // start is long ago, so that records can have any time after it.
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -10,10 +10,11 @@ const (
 	AuditParked    = "parked"    // a record that a read model failed on: AuditParkedRecord
 	AuditRebuild   = "rebuild"   // the read models were built anew: AuditRebuildStep
 	AuditLoss      = "loss"      // the log lost records that had been applied: AuditLostRecords
+	AuditRestored  = "restored"  // the log was restored from a backup: AuditRestoredLog
 )
 
 // AuditKinds are all kinds of entries.
-var AuditKinds = []string{AuditFact, AuditRefused, AuditSlow, AuditSuspended, AuditParked, AuditRebuild, AuditLoss}
+var AuditKinds = []string{AuditFact, AuditRefused, AuditSlow, AuditSuspended, AuditParked, AuditRebuild, AuditLoss, AuditRestored}
 
 // AuditNote is what a user's sockets met with. The first of a kind is noted at
 // once; those like it that follow are counted, and noted together a minute later:
@@ -68,4 +69,12 @@ type AuditLostRecords struct {
 	Reason  string `json:"reason"`
 	Applied uint64 `json:"applied"`
 	Durable uint64 `json:"durable"` // the log's end
+}
+
+// AuditRestoredLog says from which backup the log was restored.
+type AuditRestoredLog struct {
+	Made     Time   `json:"made"` // the backup
+	Seq      uint64 `json:"seq"`  // its end
+	NewEpoch bool   `json:"newEpoch"`
+	Why      string `json:"why"` // the epoch is new, or the same
 }

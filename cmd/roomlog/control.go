@@ -20,6 +20,7 @@ import (
 // a unix socket in the data directory, open to the server's own user only.
 //
 //	GET  /status?digest=     one JSON object
+//	GET  /log                one JSON object: where the log ends
 //	GET  /replay?filter=&follow=  one JSON line a record
 //	GET  /inspect?filter=&follow= one JSON line an entry of the ADMIN stream
 //	POST /rebuild?do=&keys=  one JSON line a step, the last one with the report
@@ -52,6 +53,7 @@ func startControl(s *Server, dir string) (*control, error) {
 	mux.HandleFunc("GET /status", s.serveStatus)
 	mux.HandleFunc("GET "+records.path, records.handler(s))
 	mux.HandleFunc("GET "+entries.path, entries.handler(s))
+	mux.HandleFunc("GET /log", s.serveLogEnd)
 	mux.HandleFunc("POST /rebuild", s.serveRebuild)
 	requests, end := context.WithCancel(context.Background())
 	c := &control{path: path, end: end}

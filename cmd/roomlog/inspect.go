@@ -81,6 +81,16 @@ func describe(e *schema.AuditEntry) (event, what string) {
 			what += "; nothing differed"
 		}
 		return "", what
+	case schema.AuditRestored:
+		var from schema.AuditRestoredLog
+		if json.Unmarshal(e.Data, &from) != nil {
+			break
+		}
+		epoch := "the same epoch"
+		if from.NewEpoch {
+			epoch = "a new epoch"
+		}
+		return "", fmt.Sprintf("up to seq %d, from a backup made %s, under %s: %s", from.Seq, from.Made, epoch, from.Why)
 	}
 	if e.Code != "" {
 		what = "void:" + string(e.Code) + " "

@@ -36,6 +36,7 @@ func spoilt(t *testing.T, cfg eventlog.Config, notes map[string]any) {
 		t.Fatal(err)
 	}
 	notes[schema.AuditSlow] = schema.AuditNote{User: "dave", Code: "SLOW_MESSAGE", Count: 3, Since: schema.TimeOf(now)}
+	notes[schema.AuditRestored] = schema.AuditRestoredLog{Made: schema.TimeOf(now), Seq: 7, NewEpoch: true, Why: "as was asked for"}
 	for kind, note := range notes {
 		if err := log.Audit(kind, note); err != nil {
 			t.Fatal(err)
@@ -114,6 +115,7 @@ var kindsForPeople = map[string]string{
 	schema.AuditParked:    `parked - - {"seq":1,"id":"…","event":"post:create","projector":"log",`,
 	schema.AuditRebuild:   `rebuild - - finished at seq 3; nothing differed`,
 	schema.AuditLoss:      `loss - - {"reason":"`,
+	schema.AuditRestored:  `restored - - up to seq 7, from a backup made …, under a new epoch: as was asked for`,
 }
 
 // Every kind of entry is read back: by moderators over the wire, and by roomlog inspect

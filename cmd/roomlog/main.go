@@ -36,6 +36,10 @@ type cli struct {
 	Inspect inspectCmd `cmd:"" help:"Show the admin stream: what moderators did, and what the server noted."`
 	Rebuild rebuildCmd `cmd:"" help:"Build the read models anew from the log and compare."`
 	Status  statusCmd  `cmd:"" help:"Show where the log and the read models stand."`
+	Backup  backupCmd  `cmd:"" help:"Save the log into a directory, or bring the backup there up to date; the server may run."`
+	Restore restoreCmd `cmd:"" help:"Put a backup in the place of a data directory."`
+	Export  exportCmd  `cmd:"" help:"Write the log as CloudEvents, one JSON object a line."`
+	Import  importCmd  `cmd:"" help:"Append CloudEvents, as export writes them, to the log of a stopped server."`
 	Schema  schemaCmd  `cmd:"" help:"Write the event catalogue as an AsyncAPI 3 document, or into a description of the protocol."`
 	Bench   benchCmd   `cmd:"" help:"Measure a server: ingest, fanout, idle connections or those that come back."`
 }

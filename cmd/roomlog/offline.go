@@ -25,6 +25,9 @@ const (
 
 // openLog opens the log that cfg names.
 func openLog(ctx context.Context, cfg serverConfig, logger *slog.Logger, metrics prometheus.Registerer) (*eventlog.Log, error) {
+	if replay.IsBackup(cfg.Data) {
+		return nil, fmt.Errorf("%s is a backup, and what writes to it would spoil it: restore it, and give the --data that it was restored to", cfg.Data)
+	}
 	log, err := eventlog.Open(ctx, eventlog.Config{
 		Dir:        cfg.Data,
 		URL:        cfg.NATSURL,
@@ -76,6 +79,9 @@ func (s source) openOffline(ctx context.Context, logger *slog.Logger) (*offline,
 	o := &offline{}
 	dir := s.Data
 	if s.NATSURL == "" {
+		if err := finishRestore(dir, logger); err != nil {
+			return nil, err
+		}
 		if err := s.hasLog(); err != nil {
 			return nil, err
 		}

@@ -21,6 +21,7 @@ import (
 	"roomlog/projections"
 	"roomlog/realtime"
 	"roomlog/realtime/client"
+	"roomlog/replay"
 	"roomlog/schema"
 )
 
@@ -33,6 +34,9 @@ func TestMain(m *testing.M) {
 	}
 	if dir := os.Getenv(doomedDir); dir != "" {
 		serveDoomed(dir, projections.Point(os.Getenv(doomedAt))) // see rebuild_crash_test.go
+	}
+	if dir := os.Getenv(doomedBackup); dir != "" {
+		restoreDoomed(dir, os.Getenv(doomedRestore), replay.RestorePoint(os.Getenv(doomedAt))) // see restore_test.go
 	}
 	if os.Getenv(swarmChild) != "" {
 		attack() // see swarm_test.go

@@ -90,6 +90,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if err := s.cfg.check(); err != nil {
 		return err
 	}
+	if err := finishRestore(s.cfg.Data, s.logger); err != nil {
+		return err
+	}
 	if err := makeDataDir(s.cfg.Data, s.logger); err != nil {
 		return err
 	}

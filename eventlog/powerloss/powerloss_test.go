@@ -42,6 +42,14 @@ func TestStrike(t *testing.T) {
 		if err := os.Rename(write("meta.tmp", "second"), meta); err != nil {
 			t.Fatal(err)
 		}
+		key := write("key", "an old key")
+		j.Synced(key, 10)
+		j.Synced(key, -1)
+		next := write("key.next", "a new key")
+		j.Synced(next, 9)
+		if err := os.Rename(next, key); err != nil {
+			t.Fatal(err)
+		}
 		write("new/file", "never synced")
 		spared := write("spared", "by its owner")
 		if err := j.Close(); err != nil {
@@ -54,6 +62,9 @@ func TestStrike(t *testing.T) {
 		}.Do()
 		if err != nil {
 			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(key); err != nil || string(b) != "an old key" && string(b) != "a new key" {
+			t.Fatalf("seed %d: the key is %q, %v (%v)", seed, b, err, report)
 		}
 		if b, err := os.ReadFile(blk); err != nil || !bytes.HasPrefix(b, []byte("synced")) {
 			t.Fatalf("seed %d: the synced part is gone: %q, %v (%v)", seed, b, err, report)

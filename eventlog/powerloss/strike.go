@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Strike is a power loss. Paths given to its functions are relative to the
@@ -50,7 +51,7 @@ func (s Strike) Do() (Report, error) {
 		if err != nil || path == s.Dir {
 			return err
 		}
-		return s.roll(&report, notes[path], path, e)
+		return s.roll(&report, notes, path, e)
 	})
 	if err != nil {
 		return report, fmt.Errorf("rolling back %s: %w", s.Dir, err)
@@ -59,7 +60,8 @@ func (s Strike) Do() (Report, error) {
 }
 
 // roll decides the fate of one file or folder.
-func (s Strike) roll(report *Report, known *durable, path string, e fs.DirEntry) error {
+func (s Strike) roll(report *Report, notes map[string]*durable, path string, e fs.DirEntry) error {
+	known := notes[path]
 	relative, err := filepath.Rel(s.Dir, path)
 	if err != nil {
 		return err
@@ -91,10 +93,21 @@ func (s Strike) roll(report *Report, known *durable, path string, e fs.DirEntry)
 		report.Reverted++
 		return errors.Join(os.Remove(path), os.WriteFile(path, known.content, 0o600))
 	case known.inode != inode(info):
-		return s.tear(report, path, 0, info.Size())
+		return s.tear(report, path, syncedBefore(notes, path, inode(info)), info.Size())
 	default:
 		return s.tear(report, path, known.length, info.Size())
 	}
+}
+
+// syncedBefore returns what of a file was made durable under the name that it had before
+// it took the place of another one: path.something.
+func syncedBefore(notes map[string]*durable, path string, inode uint64) (length int64) {
+	for name, d := range notes {
+		if d.inode == inode && strings.HasPrefix(name, path+".") {
+			length = max(length, d.length)
+		}
+	}
+	return length
 }
 
 // tear damages a file somewhere behind its first synced bytes.
