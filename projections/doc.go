@@ -58,6 +58,8 @@
 //     and going back, is done between two batches: no record is applied twice or left
 //     out, and nobody is told of one again. At every moment of it the process may end
 //     (Point).
+//   - Every place of the log is a leaf of one Merkle tree (tree.go), whatever became of
+//     its record, and what is stored of the tree is written once.
 //   - What a file shows that cannot have been written ends the read models, whoever
 //     meets it: the next start sets the file aside.
 //

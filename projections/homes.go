@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"roomlog/eventlog"
 	"roomlog/schema"
 )
@@ -23,6 +25,7 @@ var versions = map[string]int{
 	"presence": 1,
 	"history":  3,
 	"keys":     2 + knownVersions(),
+	"tree":     1,
 }
 
 // knownVersions rises with every fact, and version of one, that the catalogue gets. Of
@@ -121,6 +124,7 @@ type record struct {
 	home  *home
 	data  any   // *schema.PostCreate, …
 	err   error // why no projector can apply it; home and data are then nil
+	leaf  tlog.Hash
 
 	subject *subject // what a report or a removal is about, as the home decides or tells; nil otherwise
 }
@@ -178,14 +182,14 @@ func (v verdict) butApartFrom(user string) verdict {
 // decode prepares a record for the projectors. It needs no transaction, so that
 // it can be done ahead of them.
 func decode(r eventlog.Record) record {
-	rec := record{Record: r}
+	rec := record{Record: r, leaf: LeafHash(&r)}
 	event, err := checkFact(&r)
 	if err == nil {
 		rec.home = homes[r.Event]
 		rec.Data, rec.data, err = rec.home.decodeAs(event, r.Version, r.Data)
 	}
 	if err != nil {
-		return record{Record: r, err: err}
+		return record{Record: r, leaf: rec.leaf, err: err}
 	}
 	rec.event = event
 	if rec.Actor.Username == "" {

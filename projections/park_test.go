@@ -57,8 +57,8 @@ func failing(t *testing.T, projector string, fail func() error) {
 		}
 	}
 	slices.Sort(changed)
-	want := slices.DeleteFunc([]string{"feeds", "graph", "history", "keys", "notifications", "presence"}, func(p string) bool {
-		return p == projector || home && p != "history" && p != "keys"
+	want := slices.DeleteFunc([]string{"feeds", "graph", "history", "keys", "notifications", "presence", "tree"}, func(p string) bool {
+		return p == projector || home && p != "history" && p != "keys" && p != "tree"
 	})
 	if !slices.Equal(changed, want) {
 		t.Errorf("%v changed, want %v", changed, want)

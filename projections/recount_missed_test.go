@@ -28,7 +28,7 @@ func TestRecountThroughTheLog(t *testing.T) {
 			}
 			return g
 		}).Example(seed)
-		want := digestOf(t, g.w.db).Projections
+		want := ofRecords(digestOf(t, g.w.db))
 		w := newWorld(t)
 		w.maxBatch = maxBatch
 		w.run()
@@ -36,7 +36,7 @@ func TestRecountThroughTheLog(t *testing.T) {
 		w.close() // anywhere before
 		w.run()
 		w.outcome(w.append(g.records[100:]...))
-		if got := w.digest().Projections; !reflect.DeepEqual(got, want) {
+		if got := ofRecords(w.digest()); !reflect.DeepEqual(got, want) {
 			t.Errorf("in batches of %d: %v, want %v", maxBatch, got, want)
 		}
 		for _, a := range w.delivered {
@@ -46,10 +46,16 @@ func TestRecountThroughTheLog(t *testing.T) {
 			}
 		}
 		w.rebuild()
-		if got := w.digest().Projections; !reflect.DeepEqual(got, want) {
+		if got := ofRecords(w.digest()); !reflect.DeepEqual(got, want) {
 			t.Errorf("rebuilt: %v, want %v", got, want)
 		}
 	}
+}
+
+// ofRecords leaves out what depends on how the log stores them.
+func ofRecords(d Digest) map[string]string {
+	delete(d.Projections, "tree")
+	return d.Projections
 }
 
 // compareAtTheEnd asks for what is too dear to be asked after every record.

@@ -20,6 +20,7 @@ type state struct {
 	likes    likes
 	presence presence
 	history  history
+	tree     tree
 
 	conversations conversations
 	moderation    moderation
@@ -44,7 +45,7 @@ type named struct {
 }
 
 // observers lists the projectors in the order they are told.
-func (s *state) observers() [9]named {
+func (s *state) observers() [10]named {
 	return [...]named{
 		{schema.HomeGraph, &s.graph},
 		{schema.HomeFeeds, &s.feeds},
@@ -54,6 +55,7 @@ func (s *state) observers() [9]named {
 		{schema.HomeNotifications, &s.notifications},
 		{"presence", &s.presence},
 		{"history", &s.history},
+		{"tree", &s.tree},
 		{"keys", &s.keys},
 	}
 }
@@ -109,6 +111,9 @@ func (s *state) tables() []*table {
 		{&s.history.names, "history", "names", scattered},
 		{&s.history.counts, "history", "counts", ascending},
 		{&s.history.voids, "history", "voids", ascending},
+		{&s.tree.leaves, "tree", "leaves", ascending},
+		{&s.tree.tiles, "tree", "tiles", ascending},
+		{&s.tree.spans, "tree", "spans", ascending},
 	}
 	for _, t := range []*table{&s.notifications.items, &s.notifications.awaited, &s.notifications.subjects, &s.notifications.names} {
 		t.lists = true

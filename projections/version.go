@@ -9,7 +9,7 @@ import "maps"
 // same layout may serve meanwhile (Config.Background): what they hold is as the old
 // projectors decided, what follows is decided by the new ones upon it, and a record
 // of that time may come out otherwise in the rebuilt file, which then counts.
-const layout = 1
+const layout = 2
 
 // Version stands for the versions of all projectors together: it rises when one
 // of theirs does, and the read models are then made anew.
