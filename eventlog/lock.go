@@ -11,16 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lock takes the lock of a data directory for who changes what lies beside the log
-// while no server runs; close it to let go. It is an ErrLocked when one does.
-func Lock(dir string) (io.Closer, error) {
-	f, err := lockDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
-}
-
 // lockDir makes the data directory where it is missing and takes the lock that
 // keeps a second process out. The lock lasts until the file is closed, or the
 // process ends in whatever way.

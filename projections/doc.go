@@ -60,6 +60,8 @@
 //     (Point).
 //   - Every place of the log is a leaf of one Merkle tree (tree.go), whatever became of
 //     its record, and what is stored of the tree is written once.
+//   - A log that lacks what was applied is not gone on with: Open fails with a Loss until
+//     the log is whole again, or begins another epoch.
 //   - What a file shows that cannot have been written ends the read models, whoever
 //     meets it: the next start sets the file aside.
 //

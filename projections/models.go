@@ -78,8 +78,9 @@ type Models struct {
 	endRun   func(error)   // under position: ends the Run that goes on
 }
 
-// Open opens the read models, or makes them. A file whose checkpoint the log does
-// not have starts from nothing; a damaged one is set aside first. One that projectors
+// Open opens the read models, or makes them. A file of another epoch starts from
+// nothing; a damaged one is set aside first. When the log lacks what a file has of it,
+// Open fails with a *Loss, and changes nothing. A file that projectors
 // of other versions wrote stays until Run has made another one from the log. Run
 // brings them up to date.
 func Open(ctx context.Context, cfg Config) (*Models, error) {

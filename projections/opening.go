@@ -11,7 +11,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"roomlog/eventlog"
-	"roomlog/schema"
 )
 
 func (m *Models) open(ctx context.Context) error {
@@ -88,10 +87,7 @@ func (m *Models) openValid(ctx context.Context) (*bolt.DB, checkpoint, error) {
 	}
 	db, at, err := openAt(path, false)
 	if errors.Is(err, errDamaged) {
-		if err := m.discardDamaged(err); err != nil {
-			return nil, at, err
-		}
-		return m.openAnew(ctx)
+		return m.openDamaged(ctx, err)
 	}
 	if err != nil {
 		return nil, at, err
@@ -102,8 +98,11 @@ func (m *Models) openValid(ctx context.Context) (*bolt.DB, checkpoint, error) {
 		}
 		return m.openAnew(ctx)
 	}
-	reason, keep, err := m.mismatch(ctx, at)
+	reason, keep, err := m.mismatch(ctx, db, at)
 	switch {
+	case errors.Is(err, errDamaged):
+		db.Close()
+		return m.openDamaged(ctx, err)
 	case err != nil:
 		db.Close()
 		return nil, at, err
@@ -112,13 +111,24 @@ func (m *Models) openValid(ctx context.Context) (*bolt.DB, checkpoint, error) {
 		return db, at, nil
 	case keep == keepOther:
 		return m.openOther(ctx, db, at)
+	case keep == keepAhead:
+		loss := &Loss{Reason: "the read models do not fit it, " + reason, Applied: at.Seq, Durable: m.backlog}
+		return nil, at, errors.Join(loss, db.Close())
 	}
 	err = db.Close()
 	if err == nil {
-		err = m.startAnew(at, reason, keep)
+		err = m.startAnew(at, reason)
 	}
 	if err != nil {
 		return nil, at, fmt.Errorf("starting the read models from nothing: %w", err)
+	}
+	return m.openAnew(ctx)
+}
+
+// openDamaged opens another file in the place of one that is damaged.
+func (m *Models) openDamaged(ctx context.Context, cause error) (*bolt.DB, checkpoint, error) {
+	if err := m.discardDamaged(cause); err != nil {
+		return nil, checkpoint{}, err
 	}
 	return m.openAnew(ctx)
 }
@@ -211,7 +221,10 @@ func (m *Models) unfit(ctx context.Context, path string) (why string, err error)
 	if at.Epoch == "" {
 		why = "it is empty"
 	} else {
-		why, _, err = m.mismatch(ctx, at)
+		why, _, err = m.mismatch(ctx, db, at)
+	}
+	if errors.Is(err, errDamaged) {
+		why, err = "it is damaged", nil
 	}
 	return why, errors.Join(err, db.Close())
 }
@@ -234,27 +247,21 @@ func openAt(path string, noSync bool) (db *bolt.DB, at checkpoint, err error) {
 	return db, at, nil
 }
 
-// Why read models that do not fit the log are kept. Some may be all that is left of
-// it: the log is the truth even so, and the read models start from nothing.
+// Why read models that do not fit the log are kept. Some may be all that is left of it.
 const (
-	keepAhead   = "ahead"   // the log has lost records: it had their checkpoint once
+	keepAhead   = "ahead"   // the log has lost records that they have: see Loss
 	keepForeign = "foreign" // another log is in the place of theirs
 	keepOther   = "other"   // projectors of other versions wrote them
 )
 
 // startAnew makes way for new read models.
-func (m *Models) startAnew(at checkpoint, reason, keep string) error {
-	aside, err := setAside(m.cfg.Path, keep)
+func (m *Models) startAnew(at checkpoint, reason string) error {
+	aside, err := setAside(m.cfg.Path, keepForeign)
 	if err != nil {
 		return err
 	}
-	if keep == keepForeign {
-		m.cfg.Logger.Warn("the read models start from nothing", "reason", reason, "applied", at.Seq, "records", m.backlog, "kept", aside)
-		return nil
-	}
-	m.cfg.Logger.Error("the log has lost records that were applied; restore it from a backup if you have one",
-		"reason", reason, "applied", at.Seq, "durable", m.backlog, "kept", aside)
-	return m.audit(schema.AuditLoss, schema.AuditLostRecords{Reason: reason, Applied: at.Seq, Durable: m.backlog})
+	m.cfg.Logger.Warn("the read models start from nothing", "reason", reason, "applied", at.Seq, "records", m.backlog, "kept", aside)
+	return nil
 }
 
 // audit tells moderators what befell the read models of a server: to read a log must
@@ -278,7 +285,7 @@ func (m *Models) discardDamaged(cause error) error {
 // mismatch says why the log does not have a checkpoint, "" when it has, and why the
 // file is to be kept. Only durable records are ever applied: a checkpoint that is not
 // there was there once.
-func (m *Models) mismatch(ctx context.Context, at checkpoint) (reason, keep string, err error) {
+func (m *Models) mismatch(ctx context.Context, db *bolt.DB, at checkpoint) (reason, keep string, err error) {
 	switch {
 	case at.Epoch != m.cfg.Log.Epoch():
 		return "they belong to another log", keepForeign, nil
@@ -294,6 +301,9 @@ func (m *Models) mismatch(ctx context.Context, at checkpoint) (reason, keep stri
 			return "", "", fmt.Errorf("finding the read models' checkpoint in the log: %w", err)
 		case r.ID != at.ID:
 			return "the log has another record where they stand", keepAhead, nil
+		}
+		if what, err := m.lost(ctx, db, at, &r); err != nil || what != "" {
+			return what, keepAhead, err
 		}
 	}
 	if !maps.Equal(at.Versions, versions) {

@@ -17,6 +17,7 @@ const (
 	Applied    = "applied"
 	Parked     = "parked"  // a projector failed on it; operators have been told
 	Pending    = "pending" // the read models have not reached it yet
+	Unknown    = "unknown" // there are no read models to ask, only a proof of the record
 	voidPrefix = "void:"
 )
 
@@ -205,6 +206,14 @@ func (a Auditor) emit(records []eventlog.Record, emit func([]Line) error) error 
 		return fmt.Errorf("look up outcomes: %w", err)
 	}
 	return emit(lines)
+}
+
+// Proven shows a record that a proof proves. What the log's order made of it, a proof
+// does not tell.
+func Proven(r *eventlog.Record) Line {
+	l := lineOf(r)
+	l.Outcome = Unknown
+	return l
 }
 
 func lineOf(r *eventlog.Record) Line {

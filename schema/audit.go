@@ -11,10 +11,12 @@ const (
 	AuditRebuild   = "rebuild"   // the read models were built anew: AuditRebuildStep
 	AuditLoss      = "loss"      // the log lost records that had been applied: AuditLostRecords
 	AuditRestored  = "restored"  // the log was restored from a backup: AuditRestoredLog
+
+	AuditCheckpoint = "checkpoint" // what the log holds was signed: AuditSigned
 )
 
 // AuditKinds are all kinds of entries.
-var AuditKinds = []string{AuditFact, AuditRefused, AuditSlow, AuditSuspended, AuditParked, AuditRebuild, AuditLoss, AuditRestored}
+var AuditKinds = []string{AuditFact, AuditRefused, AuditSlow, AuditSuspended, AuditParked, AuditRebuild, AuditLoss, AuditRestored, AuditCheckpoint}
 
 // AuditNote is what a user's sockets met with. The first of a kind is noted at
 // once; those like it that follow are counted, and noted together a minute later:
@@ -63,11 +65,11 @@ type AuditParkedRecord struct {
 	Error     string `json:"error"`
 }
 
-// AuditLostRecords says that the log ends before the place up to which the read
-// models had applied it, or has other records there.
+// AuditLostRecords says that the log lacks records that were applied or signed, and that
+// an operator had it go on without them, in a new epoch.
 type AuditLostRecords struct {
 	Reason  string `json:"reason"`
-	Applied uint64 `json:"applied"`
+	Applied uint64 `json:"applied"` // up to which place they were
 	Durable uint64 `json:"durable"` // the log's end
 }
 
@@ -77,4 +79,15 @@ type AuditRestoredLog struct {
 	Seq      uint64 `json:"seq"`  // its end
 	NewEpoch bool   `json:"newEpoch"`
 	Why      string `json:"why"` // the epoch is new, or the same
+}
+
+// AuditSigned is a checkpoint of the log: who keeps one can tell later whether the log
+// still begins with what it had then.
+type AuditSigned struct {
+	Size    uint64 `json:"size"` // it is over the records up to this place
+	Root    string `json:"root"` // of the log's Merkle tree, base64
+	Epoch   string `json:"epoch"`
+	Key     string `json:"key"`               // verifier key of what signed it
+	NextKey string `json:"nextKey,omitempty"` // that of what signs from now on, when the key was rotated
+	Note    string `json:"note"`              // the checkpoint itself, c2sp.org/tlog-checkpoint
 }

@@ -24,6 +24,9 @@ import (
 //	GET  /replay?filter=&follow=  one JSON line a record
 //	GET  /inspect?filter=&follow= one JSON line an entry of the ADMIN stream
 //	POST /rebuild?do=&keys=  one JSON line a step, the last one with the report
+//	GET  /leaves?from=&count= hashes of the log's tree, one JSON array
+//	POST /prove?seq=         a proof as one JSON string, base64
+//	POST /rotate-key         the new key and what hands over to it, one JSON object
 //
 // A stream that failed half-way says why in the trailer.
 const (
@@ -55,6 +58,9 @@ func startControl(s *Server, dir string) (*control, error) {
 	mux.HandleFunc("GET "+entries.path, entries.handler(s))
 	mux.HandleFunc("GET /log", s.serveLogEnd)
 	mux.HandleFunc("POST /rebuild", s.serveRebuild)
+	mux.HandleFunc("GET /leaves", s.serveLeaves)
+	mux.HandleFunc("POST /prove", s.serveProve)
+	mux.HandleFunc("POST /rotate-key", s.serveRotateKey)
 	requests, end := context.WithCancel(context.Background())
 	c := &control{path: path, end: end}
 	c.server = http.Server{

@@ -36,7 +36,7 @@ func (c *inspectCmd) Run(a *app) error {
 	return entries.show(a, c.source, filter, c.Follow, c.print)
 }
 
-const inspectRow = "%8s  %-24s  %-9s %-20s %-14s %s\n"
+const inspectRow = "%8s  %-24s  %-10s %-20s %-14s %s\n"
 
 func (c *inspectCmd) print(out io.Writer, e *schema.AuditEntry) error {
 	if c.JSON {
@@ -91,6 +91,16 @@ func describe(e *schema.AuditEntry) (event, what string) {
 			epoch = "a new epoch"
 		}
 		return "", fmt.Sprintf("up to seq %d, from a backup made %s, under %s: %s", from.Seq, from.Made, epoch, from.Why)
+	case schema.AuditCheckpoint:
+		var signed schema.AuditSigned
+		if json.Unmarshal(e.Data, &signed) != nil {
+			break
+		}
+		what = fmt.Sprintf("up to seq %d, root %s", signed.Size, signed.Root)
+		if signed.NextKey != "" {
+			what += "; hands over to the key " + signed.NextKey
+		}
+		return "", what
 	}
 	if e.Code != "" {
 		what = "void:" + string(e.Code) + " "

@@ -66,17 +66,19 @@ func TestInspectRunningAndStopped(t *testing.T) {
 	voidFirst(t, dir, "admin:remove", "mod", schema.AdminContent{Target: unknown, Reason: "spam"})
 	s := serve(t, dir)
 	post := moderated(t, s)
-	all := inspected(t, dir, 7)
+	good(t, "verify", "--data", dir, "--prove", "4") // signs a second time, and not when it stops
+	all := inspected(t, dir, 9)
 	queries := map[string]int{
-		"":                                    7, // with the head of the table
-		"--json":                              6,
+		"":                                    9, // with the head of the table
+		"--json":                              8,
+		"--json --kind checkpoint":            2,
 		"--json --kind fact":                  3,
 		"--json --kind refused":               1,
 		"--json --kind rebuild":               2,
 		"--json --actor mod":                  2,
 		"--json --actor bob":                  2, // a report, and a refusal
 		"--json --actor bob --kind fact":      1,
-		"--json --since 1h":                   6,
+		"--json --since 1h":                   8,
 		"--json --since 2100-01-01T00:00:00Z": 0,
 		"--json --kind slow":                  0,
 	}

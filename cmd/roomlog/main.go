@@ -34,6 +34,7 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Play Hamlet through real sockets: scenes are conversations, asides direct messages."`
 	Replay  replayCmd  `cmd:"" help:"Show the records of the log, each with what became of it."`
 	Inspect inspectCmd `cmd:"" help:"Show the admin stream: what moderators did, and what the server noted."`
+	Verify  verifyCmd  `cmd:"" help:"Hold the log against what was signed of it, prove a record, or rotate the key that signs."`
 	Rebuild rebuildCmd `cmd:"" help:"Build the read models anew from the log and compare."`
 	Status  statusCmd  `cmd:"" help:"Show where the log and the read models stand."`
 	Backup  backupCmd  `cmd:"" help:"Save the log into a directory, or bring the backup there up to date; the server may run."`

@@ -28,7 +28,12 @@ func openLog(ctx context.Context, cfg serverConfig, logger *slog.Logger, metrics
 	if replay.IsBackup(cfg.Data) {
 		return nil, fmt.Errorf("%s is a backup, and what writes to it would spoil it: restore it, and give the --data that it was restored to", cfg.Data)
 	}
+	known := uint64(0)
+	if cfg.NATSURL == "" && !cfg.AcceptLoss {
+		known = replay.KnownUpTo(cfg.Data, modelsName)
+	}
 	log, err := eventlog.Open(ctx, eventlog.Config{
+		Known:      known,
 		Dir:        cfg.Data,
 		URL:        cfg.NATSURL,
 		Replicas:   cfg.Replicas,
@@ -43,7 +48,7 @@ func openLog(ctx context.Context, cfg serverConfig, logger *slog.Logger, metrics
 		return nil, fmt.Errorf("%w; stop it, or give another --data", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot open the log: %w", err)
+		return nil, fmt.Errorf("cannot open the log: %w", adviseOnLoss(err, cfg.Data))
 	}
 	return log, nil
 }
@@ -103,7 +108,7 @@ func (s source) openOffline(ctx context.Context, logger *slog.Logger) (*offline,
 		Logger:  logger,
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot open the read models: %w", err), o.close())
+		return nil, errors.Join(fmt.Errorf("cannot open the read models: %w", adviseOnLoss(err, s.Data)), o.close())
 	}
 	return o, nil
 }

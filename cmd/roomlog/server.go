@@ -49,12 +49,14 @@ type serverConfig struct {
 
 	RebuildInBackground bool `help:"After an upgrade that changed what read models hold, serve the old ones until the new ones are made, rather than refuse clients meanwhile."`
 
+	AcceptLoss bool   `help:"Start although the log lacks records that were signed or applied: they are given up, and a new epoch begins."`
 	SyncModels bool   `help:"Sync the read models with every batch too: slower, but after a power loss they need not be made anew from the log."`
 	Fsync      string `default:"group" enum:"group,always" help:"How acked records get onto the disk: group (one fsync for all who wait) or always (the store's own)."`
 	NATSListen string `name:"nats-listen" placeholder:"HOST:PORT" help:"Also take NATS clients there; off by default."`
 	NATSURL    string `name:"nats-url" placeholder:"URL" help:"Keep the log in this NATS cluster in place of the data directory."`
 	Replicas   int    `default:"1" placeholder:"N" help:"Replicas of the streams, with --nats-url (${default})."`
 
+	signEvery time.Duration                   // for tests: how often a checkpoint is signed; 0: every minute
 	onSync    func(path string, length int64) // for tests: what was made durable
 	onRebuild func(projections.Point)         // for tests: where a rebuild is
 	freeSpace func(dir string) (int64, error) // for tests: in place of the disk's
@@ -66,6 +68,7 @@ type Server struct {
 	cfg      serverConfig
 	log      *eventlog.Log
 	models   *projections.Models
+	signer   *replay.Signer
 	auth     *realtime.Auth
 	gateway  *realtime.Server
 	listener net.Listener
@@ -102,18 +105,12 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if s.log, err = openLog(ctx, s.cfg, s.logger, metrics); err != nil {
 		return err
 	}
-	s.models, err = projections.Open(ctx, projections.Config{
-		Path:       filepath.Join(s.cfg.Data, modelsName),
-		Log:        s.log,
-		Sync:       s.cfg.SyncModels,
-		Background: s.cfg.RebuildInBackground,
-		At:         s.cfg.onRebuild,
-		Deliver:    func(batch []projections.Applied) { s.gateway.Deliver(batch) }, // not called before Run
-		Logger:     s.logger,
-		Registerer: metrics,
-	})
-	if err != nil {
+	if err = s.openModels(ctx, metrics); err != nil {
 		return fmt.Errorf("cannot open the read models: %w", err)
+	}
+	s.signer, err = replay.OpenSigner(replay.SignerConfig{Dir: s.cfg.Data, Log: s.log, Models: s.models, Logger: s.logger, OnSync: s.cfg.onSync})
+	if err != nil {
+		return err
 	}
 	if s.auth, err = s.openAuth(ctx); err != nil {
 		return err
@@ -196,12 +193,14 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	})
 	running.Go(func() { s.rebuildStale(applying) })
 	running.Go(func() {
-		if s.models.WaitApplied(serving, s.log.Durable()) == nil {
-			ready()
+		if err := s.keepSigned(serving, ready); err != nil {
+			stopServing(err)
 		}
 	})
 	err := s.gateway.Serve(serving, s.listener)
-	if ctx.Err() == nil {
+	if ctx.Err() != nil {
+		err = errors.Join(err, s.sign(context.WithoutCancel(ctx))) // over all that was accepted
+	} else {
 		err = errors.Join(context.Cause(serving), err) // what began it first, then what came of it
 	}
 	stopServing(nil)
