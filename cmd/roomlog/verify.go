@@ -122,10 +122,6 @@ func (c *verifyCmd) verify(a *app, server *remote) error {
 
 // openToVerify opens the log, and says up to where a running server has applied it.
 func (c *verifyCmd) openToVerify(a *app, server *remote) (log *eventlog.Log, applied uint64, err error) {
-	if c.NATSURL != "" {
-		log, err = openLog(a.ctx, serverConfig{NATSURL: c.NATSURL}, a.warnings(), nil)
-		return log, 0, err
-	}
 	var now status
 	if server != nil {
 		err := server.lines(a.ctx, "GET", "/status", nil, func(text json.RawMessage) error { return json.Unmarshal(text, &now) })
@@ -133,11 +129,16 @@ func (c *verifyCmd) openToVerify(a *app, server *remote) (log *eventlog.Log, app
 			return nil, 0, err
 		}
 	}
+	applied = now.Projections.Applied
+	if c.NATSURL != "" {
+		log, err = openLog(a.ctx, serverConfig{NATSURL: c.NATSURL}, a.warnings(), nil)
+		return log, applied, err
+	}
 	log, err = eventlog.OpenFiles(eventlog.Config{Dir: c.Data, Logger: a.warnings()}, now.Log.Durable)
 	if err != nil {
 		return nil, 0, fmt.Errorf("cannot read the log: %w", err)
 	}
-	return log, now.Projections.Applied, nil
+	return log, applied, nil
 }
 
 // leaves adds the read models' tree to the evidence, and says why when it cannot.
