@@ -51,7 +51,7 @@ func TestOpenReader(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := of.log
-			fill(t, l, posts(2500)) // more than one batch
+			fill(t, l, posts(1500)) // more than one batch
 			want := readAll(t, l, 1, 0)
 			r := openReader(t, of.url)
 			if r.Epoch() != l.Epoch() || r.First() != 1 || r.Durable() != l.Durable() {
@@ -210,16 +210,16 @@ func TestExtend(t *testing.T) {
 func TestPickFromFiles(t *testing.T) {
 	dir := t.TempDir()
 	l := openLog(t, Config{Dir: dir})
-	fill(t, l, posts(9000))
+	fill(t, l, posts(5000))
 	all := readAll(t, l, 1, 0)
-	f, err := OpenFiles(Config{Dir: dir}, 8990)
+	f, err := OpenFiles(Config{Dir: dir}, 4990)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	want := []uint64{1, 2, 3, 70, 4000, 8800, 8990}
+	want := []uint64{1, 2, 3, 70, 300, 4800, 4990}
 	var got []uint64
-	for r, err := range f.Pick(t.Context(), append(want, 8991, 9000)) {
+	for r, err := range f.Pick(t.Context(), append(want, 4991, 5000)) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,7 +228,7 @@ func TestPickFromFiles(t *testing.T) {
 		}
 		got = append(got, r.Seq)
 	}
-	if len(got) != len(want) || got[6] != 8990 {
+	if len(got) != len(want) || got[6] != 4990 {
 		t.Errorf("picked %v, want %v", got, want)
 	}
 	for range f.Pick(t.Context(), want) {
