@@ -63,6 +63,19 @@ func (v *View) SaidIn(messageID string) (conversationSeq uint64, ok bool) {
 	return decodePosition(row).conversation, true
 }
 
+// ReportsAbout yields the reports about something, whoever made them, each with its
+// place; kind "" stands for any. It walks over all reports.
+func (v *View) ReportsAbout(kind, id string) iter.Seq2[string, uint64] {
+	return func(yield func(string, uint64) bool) {
+		for key, row := range v.state.moderation.reports.scan(nil, nil) {
+			p := decodeReport(row)
+			if p.target.ID == id && (kind == "" || kind == p.target.Type) && !yield(string(key), p.seq) {
+				return
+			}
+		}
+	}
+}
+
 // Parked returns what the projectors said that failed on a record, none for most.
 func (v *View) Parked(seq uint64) (all []ParkedRecord) {
 	prefix := seqKey(seq)

@@ -16,7 +16,8 @@ type Change struct {
 	After  Fields `json:"after,omitzero"`  // nil: there is none any more
 }
 
-// Explain returns the rows that r changes, read model by read model, when it is the
+// Explain returns the rows that r changes, read model by read model in the order in
+// which they are told of it, when it is the
 // next record to be applied. Nothing is written. A record that some read models are
 // behind of, or that they have applied, is an error: the rows before it are not known.
 func (m *Models) Explain(r eventlog.Record) (changes []Change, err error) {
@@ -30,8 +31,12 @@ func (m *Models) Explain(r eventlog.Record) (changes []Change, err error) {
 		if v.state.broken != nil {
 			return v.state.broken
 		}
-		for _, t := range v.state.bound {
-			changes = t.changes(changes)
+		for _, o := range v.state.observers() {
+			for _, t := range v.state.bound {
+				if t.projector == o.name {
+					changes = t.changes(changes)
+				}
+			}
 		}
 		return nil
 	})
