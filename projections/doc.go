@@ -58,6 +58,10 @@
 //     and going back, is done between two batches: no record is applied twice or left
 //     out, and nobody is told of one again. At every moment of it the process may end
 //     (Point).
+//   - Rows are bytes to all but describers, which name their parts for people. Every
+//     table has one.
+//   - Read models of the past (Past) and those that are opened to be read (OpenReadOnly)
+//     leave what a server keeps as it is.
 //   - What a file shows that cannot have been written ends the read models, whoever
 //     meets it: the next start sets the file aside.
 //

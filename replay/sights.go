@@ -52,9 +52,10 @@ func seePost(v *projections.View, id string, s Sight) (any, error) {
 	return answer, err
 }
 
-// suspension is of a user who is suspended.
+// suspension is of a user who is suspended: until then, or for good.
 type suspension struct {
-	Until *schema.Time `json:"until,omitempty"` // nil: for good
+	Until   *schema.Time `json:"until,omitempty"`
+	ForGood bool         `json:"forGood,omitempty"`
 }
 
 func seeUser(v *projections.View, id string, s Sight) (any, error) {
@@ -70,8 +71,9 @@ func seeUser(v *projections.View, id string, s Sight) (any, error) {
 		return nil, err
 	}
 	if until, ok := v.Suspension(id); ok {
-		if answer.Suspended = new(suspension); until != 0 {
-			answer.Suspended.Until = &until
+		answer.Suspended = &suspension{ForGood: true}
+		if until != 0 {
+			answer.Suspended = &suspension{Until: &until}
 		}
 	}
 	answer.Blocks = v.Blocks(id)

@@ -1,12 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
-
-	"context"
 
 	"roomlog/eventlog"
 	"roomlog/projections"
@@ -85,9 +85,13 @@ func (s source) openReading(a *app) (*reading, error) {
 	}
 	r := &reading{Auditor: replay.Auditor{Log: log}}
 	if s.NATSURL == "" {
-		r.left, err = projections.OpenReadOnly(a.ctx, projections.Config{Path: filepath.Join(s.Data, modelsName), Log: log, Logger: a.warnings()})
+		path := filepath.Join(s.Data, modelsName)
+		r.left, err = projections.OpenReadOnly(a.ctx, projections.Config{Path: path, Log: log, Logger: a.warnings()})
 		if err != nil && !errors.Is(err, projections.ErrUnfit) {
 			return nil, errors.Join(fmt.Errorf("cannot open the read models: %w", err), r.close())
+		}
+		if _, there := os.Stat(path); err != nil && there == nil {
+			a.warnings().Warn("others are made of the log, for this once", "read models", path, "reason", err)
 		}
 	}
 	return r, nil
