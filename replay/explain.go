@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"roomlog/eventlog"
@@ -37,16 +38,85 @@ func (e *Explainer) explain(ctx context.Context, l *Line) error {
 	if err != nil {
 		return err
 	}
-	if err := e.Past.GoTo(ctx, l.Seq-1); err != nil {
+	l.Changes, err = e.apply(ctx, r)
+	return err
+}
+
+// Replay is Auditor.Replay with changes, or Follow if follow, by the past alone: for who
+// has no other read models. It goes through the log once. A filter that only read models
+// can decide is an error.
+func (e *Explainer) Replay(ctx context.Context, f Filter, follow bool, emit func([]Line) error) error {
+	if f.Decided() {
+		return errors.New("what a room was told, or the history of an id, takes read models of the log's end")
+	}
+	a := Auditor{Log: e.Log, Models: e.Past.Models}
+	from, to, err := a.span(ctx, f)
+	if err != nil {
 		return err
 	}
-	if l.Changes, err = e.Past.Explain(r); err != nil {
-		return err
+	for r, err := range a.scan(ctx, from, to) {
+		if err != nil {
+			return fmt.Errorf("read the log: %w", err)
+		}
+		if err := e.show(ctx, f, r, emit); err != nil {
+			return err
+		}
 	}
-	if l.Changes == nil {
-		l.Changes = []projections.Change{}
+	if !follow || f.ends() {
+		return nil
 	}
-	return e.Past.Apply(r)
+	follower, err := e.Log.Follow(ctx, max(from, to+1))
+	if err != nil {
+		return fmt.Errorf("follow the log from seq %d: %w", to+1, err)
+	}
+	defer follower.Close()
+	for {
+		records, err := follower.Next(ctx, batchSize)
+		if err != nil {
+			return fmt.Errorf("follow the log: %w", err)
+		}
+		for _, r := range records {
+			if err := e.show(ctx, f, r, emit); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// show emits the line of a record that matches, with its changes.
+func (e *Explainer) show(ctx context.Context, f Filter, r eventlog.Record, emit func([]Line) error) error {
+	if !f.match(&r) {
+		return nil
+	}
+	changes, err := e.apply(ctx, r)
+	if err != nil {
+		return fmt.Errorf("explain record %d: %w", r.Seq, err)
+	}
+	var line [1]Line
+	err = e.Past.View(func(v *projections.View) error {
+		line[0] = lineOf(v, &r)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("look up the outcome of record %d: %w", r.Seq, err)
+	}
+	line[0].Changes = changes
+	return emit(line[:])
+}
+
+// apply takes the past to a record, and returns what it changed.
+func (e *Explainer) apply(ctx context.Context, r eventlog.Record) ([]projections.Change, error) {
+	if err := e.Past.GoTo(ctx, r.Seq-1); err != nil {
+		return nil, err
+	}
+	changes, err := e.Past.Explain(r)
+	if err != nil {
+		return nil, err
+	}
+	if changes == nil {
+		changes = []projections.Change{}
+	}
+	return changes, e.Past.Apply(r)
 }
 
 // next returns the record at seq.

@@ -29,6 +29,9 @@ type Filter struct {
 	CloudEvents bool `json:"cloudevents,omitempty"` // no condition: lines have the record in that form, too
 }
 
+// Decided reports whether only read models know which records f asks for.
+func (f Filter) Decided() bool { return f.Of != "" || f.Room != "" }
+
 // ends reports whether no record can match that is yet to come.
 func (f Filter) ends() bool { return f.To != 0 || !f.Until.IsZero() }
 

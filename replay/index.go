@@ -43,9 +43,6 @@ func (q *query) lists() []list {
 	return nil
 }
 
-// decided reports whether only the read models know which records q asks for.
-func (q *query) decided() bool { return q.of != nil || q.Room != "" }
-
 // has reports whether r, which match has let through, is one that q asks for.
 func (q *query) has(v *projections.View, r *eventlog.Record) bool {
 	return (q.of == nil || q.of.has(v, r)) && (q.Room == "" || v.WasTold(q.Room, r.Seq))
@@ -134,6 +131,13 @@ func (a Auditor) span(ctx context.Context, f Filter) (from, to uint64, err error
 		from = max(from, seq)
 	}
 	return from, to, nil
+}
+
+// End returns the last place that a replay of f can show, as the log stands now: read
+// models that stand there, or later, do for it.
+func (a Auditor) End(ctx context.Context, f Filter) (uint64, error) {
+	_, to, err := a.span(ctx, f)
+	return to, err
 }
 
 // isRoom reports whether a room may have that name.

@@ -81,7 +81,7 @@ func (a Auditor) replay(ctx context.Context, q query, emit func([]Line) error) (
 	if from > to {
 		return next, nil
 	}
-	if q.decided() {
+	if q.Decided() {
 		if err := a.Models.WaitApplied(ctx, to); err != nil {
 			return 0, fmt.Errorf("wait for the read models: %w", err)
 		}

@@ -116,9 +116,18 @@ func (r *reading) at(a *app, seq uint64) error {
 	return r.past.GoTo(a.ctx, seq)
 }
 
-// atEnd has the read models stand at the log's end, and move on with it if follow.
-func (r *reading) atEnd(a *app, follow bool) error {
-	if err := r.at(a, r.Log.Durable()); err != nil || !follow {
+// upTo has the read models stand where they do for a filter, and move on with the log
+// if follow.
+func (r *reading) upTo(a *app, f replay.Filter, follow bool) error {
+	end, err := r.End(a.ctx, f)
+	if err != nil {
+		return err
+	}
+	if !follow && r.left != nil && r.left.Applied() >= end {
+		r.Models = r.left
+		return nil
+	}
+	if err := r.at(a, end); err != nil || !follow {
 		return err
 	}
 	var ctx context.Context

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"roomlog/eventlog"
 	"roomlog/projections"
 	"roomlog/replay"
 	"roomlog/schema"
@@ -105,16 +106,23 @@ func (c *replayCmd) replay(a *app, f replay.Filter) error {
 		if err != nil {
 			return err
 		}
-		err = r.atEnd(a, c.Follow)
-		if err == nil && c.Explain {
-			err = c.explained(a, r.Auditor, emit, func(emit func([]replay.Line) error) error {
-				return records.reader(c.Follow)(r.Auditor, a.ctx, f, emit)
-			})
-		} else if err == nil {
-			err = records.reader(c.Follow)(r.Auditor, a.ctx, f, emit)
-		}
-		return errors.Join(err, r.close())
+		return errors.Join(c.replayRead(a, r, f, emit), r.close())
 	})
+}
+
+// replayRead shows what a log has that nobody else reads out.
+func (c *replayCmd) replayRead(a *app, r *reading, f replay.Filter, emit func([]replay.Line) error) error {
+	if c.Explain && r.left == nil && !f.Decided() {
+		return c.explained(a, r.Log, func(e *replay.Explainer) error { return e.Replay(a.ctx, f, c.Follow, emit) })
+	}
+	if err := r.upTo(a, f, c.Follow); err != nil {
+		return err
+	}
+	read := func(emit func([]replay.Line) error) error { return records.reader(c.Follow)(r.Auditor, a.ctx, f, emit) }
+	if !c.Explain {
+		return read(emit)
+	}
+	return c.explained(a, r.Log, func(e *replay.Explainer) error { return read(explaining(a, e, emit)) })
 }
 
 // replayLive shows what a running server reads out. What records changed is found here,
@@ -127,33 +135,40 @@ func (c *replayCmd) replayLive(a *app, server *remote, f replay.Filter, emit fun
 	if err != nil {
 		return err
 	}
-	err = c.explained(a, replay.Auditor{Log: log}, emit, func(emit func([]replay.Line) error) error {
+	err = c.explained(a, log, func(e *replay.Explainer) error {
+		explain := explaining(a, e, emit)
 		return records.live(a.ctx, server, f, c.Follow, func(lines []replay.Line) error {
 			log.Extend(lines[len(lines)-1].Seq) // the server tells of nothing that is not durable
-			return emit(lines)
+			return explain(lines)
 		})
 	})
 	return errors.Join(err, log.Close())
 }
 
-// explained runs a replay whose lines get what the records changed.
-func (c *replayCmd) explained(a *app, of replay.Auditor, emit func([]replay.Line) error, run func(func([]replay.Line) error) error) error {
-	past, err := projections.OpenPast(a.ctx, projections.PastConfig{Log: of.Log, Progress: progressOf(a)})
+// explained runs what says of records what they changed, with read models to find it by.
+func (c *replayCmd) explained(a *app, log *eventlog.Log, run func(*replay.Explainer) error) error {
+	past, err := projections.OpenPast(a.ctx, projections.PastConfig{Log: log, Progress: progressOf(a)})
 	if err != nil {
 		return err
 	}
-	explainer := &replay.Explainer{Log: of.Log, Past: past}
-	err = run(func(lines []replay.Line) error {
+	e := &replay.Explainer{Log: log, Past: past}
+	err = run(e)
+	e.Close()
+	return errors.Join(err, past.Close())
+}
+
+// explaining emits lines with what the records changed, one by one: a line's changes are
+// not held for the next one's.
+func explaining(a *app, e *replay.Explainer, emit func([]replay.Line) error) func([]replay.Line) error {
+	return func(lines []replay.Line) error {
 		for i := range lines {
-			if err := explainer.Explain(a.ctx, lines[i:i+1]); err != nil {
+			if err := e.Explain(a.ctx, lines[i:i+1]); err != nil {
 				return err
 			}
-			if err := emit(lines[i : i+1]); err != nil { // a line's changes are not held for the next one's
+			if err := emit(lines[i : i+1]); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
-	explainer.Close()
-	return errors.Join(err, past.Close())
+	}
 }
