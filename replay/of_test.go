@@ -69,7 +69,7 @@ func naming(all []replay.Line, id string) []uint64 {
 // The history of an id is found by the index: a handful of records are read for it, of
 // whatever the log holds.
 func TestOfIsTheWholeHistoryWithoutAScan(t *testing.T) {
-	c := tell(t, 3, 400, nil)
+	c := tell(t, 3, 250, nil)
 	all, _ := linesOf(t, c.Auditor, replay.Filter{})
 	none := "01JDQ100000000000000000000"
 	for kind, ids := range map[string][]string{
@@ -109,7 +109,7 @@ func TestOfIsTheWholeHistoryWithoutAScan(t *testing.T) {
 		told, _ := linesOf(t, c.Auditor, replay.Filter{Room: "user:" + user})
 		want := append(naming(all, user), seqsOf(told)...)
 		slices.Sort(want)
-		if want = slices.Compact(want); !slices.Equal(seqsOf(got), want) || len(want) == 400 {
+		if want = slices.Compact(want); !slices.Equal(seqsOf(got), want) || len(want) == 250 {
 			t.Errorf("%s: %v, want %v", user, seqsOf(got), want)
 		}
 	}
