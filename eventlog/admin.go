@@ -151,7 +151,7 @@ func (l *Log) FollowAdmin(from uint64) *AdminFollower {
 // for the first. It returns ErrClosed once the log is closed, and the cause of ctx
 // when that ends.
 func (f *AdminFollower) Next(ctx context.Context, most int) ([]Record, error) {
-	if f.l.sealed {
+	if f.l.readOnly() {
 		return nil, ErrReadOnly
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -36,7 +36,7 @@ func (l *Log) Import(ctx context.Context, r Record, done func(seq uint64, err er
 }
 
 func (l *Log) append(ctx context.Context, r Record, source string, done func(seq uint64, err error)) error {
-	if l.sealed {
+	if l.readOnly() {
 		return ErrReadOnly
 	}
 	event, ok := schema.Lookup(r.Event)

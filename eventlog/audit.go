@@ -20,6 +20,9 @@ const auditEvent = "audit:"
 // JSON object of a record whose event is "audit:<kind>". It does not wait for the
 // disk; Close sees to it that the stream has it.
 func (l *Log) Audit(kind string, data any) error {
+	if l.readOnly() {
+		return ErrReadOnly
+	}
 	if strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || kind == "" {
 		return fmt.Errorf("audit: %q is no kind", kind)
 	}

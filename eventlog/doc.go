@@ -15,6 +15,9 @@
 //   - A failed fsync is final: the kernel may have dropped the pages, so the
 //     log takes and acks nothing more.
 //
+// Who only reads needs no server of their own and changes nothing: OpenFiles opens a log
+// by its files, OpenReader through NATS with a reader's rights.
+//
 // It imports schema and no other package of roomlog. It knows nothing of read
 // models or sockets.
 package eventlog
@@ -26,4 +29,4 @@ package eventlog
 
 // BUG(readers): what the NATS users auditor and moderator read by themselves is not
 // held back at the durable sequence: they may see a record some milliseconds before
-// its fsync. Readers that must not use Follow.
+// its fsync; so may who opened the log with OpenReader. Others do not.

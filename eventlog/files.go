@@ -16,13 +16,15 @@ import (
 // ErrReadOnly means that the log is open for reading alone.
 var ErrReadOnly = errors.New("the log is open for reading only")
 
+func (l *Log) readOnly() bool { return l.sealed || l.reader }
+
 // OpenFiles opens a log by its files alone, for reading: that of a stopped server, a
 // copy or a backup, or what a running one has written so far. No server is started,
 // for it would cut off what it cannot read; nothing is changed, and what is damaged
 // is an ErrDamaged when it is come upon. Of Config only Dir and Logger are used.
 //
 // The durable sequence is the last record that can be read, at most to when that is
-// not 0, and does not move.
+// not 0, and is moved by Extend alone.
 func OpenFiles(cfg Config, to uint64) (*Log, error) {
 	l, err := newLog(Config{Dir: cfg.Dir, Logger: cfg.Logger})
 	if err != nil {
@@ -45,6 +47,15 @@ func OpenFiles(cfg Config, to uint64) (*Log, error) {
 	l.last.Store(last)
 	l.tail = newTail(last)
 	return l, nil
+}
+
+// Extend moves the durable sequence of a log that OpenFiles opened on to a record that
+// is known to be durable: from the running server whose files these are. It wakes who
+// follows.
+func (l *Log) Extend(to uint64) {
+	if l.sealed {
+		l.tail.advance(nil, to)
+	}
 }
 
 // epochInFiles reads the log's epoch from the stream's meta file.
@@ -162,6 +173,50 @@ func (l *Log) getFromFiles(ctx context.Context, seq uint64) (Record, error) {
 		return Record{}, err
 	}
 	return records[0], nil
+}
+
+// pickNear is how far ahead a record may lie to be read up to: looking for its block
+// costs as much.
+const pickNear = 4096
+
+// pickFromFiles is Pick in a log that is open by its files: there, too, it goes through
+// a block no more than once.
+func (l *Log) pickFromFiles(ctx context.Context, seqs []uint64) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		var r *blockReader
+		for _, seq := range seqs {
+			if seq > l.Durable() {
+				return
+			}
+			if r == nil || seq-r.last > pickNear {
+				if r != nil {
+					r.close()
+				}
+				var err error
+				if r, err = l.newBlockReader(streamEvents, seq); err != nil {
+					yield(Record{}, fmt.Errorf("getting record %d: %w", seq, err))
+					return
+				}
+			}
+			r.next = seq
+			records, err := r.read(ctx, 1, seq)
+			if err != nil {
+				err = fmt.Errorf("getting record %d: %w", seq, err)
+			} else if len(records) == 0 {
+				continue
+			} else if yield(records[0], nil) {
+				continue
+			}
+			r.close()
+			if err != nil {
+				yield(Record{}, err)
+			}
+			return
+		}
+		if r != nil {
+			r.close()
+		}
+	}
 }
 
 // timeInFiles returns the first place of a stream whose record was stored at or after

@@ -10,7 +10,7 @@ import (
 // and Close are for one goroutine at a time.
 type Follower struct {
 	l      *Log
-	cursor *cursor // through the durable log of the embedded server
+	cursor *cursor // through the durable log of the embedded server, or one open for reading
 	live   *reader // of an outside server, where others append too
 }
 
@@ -24,7 +24,7 @@ func (l *Log) Follow(ctx context.Context, from uint64) (*Follower, error) {
 		return nil, ErrClosed
 	}
 	f := &Follower{l: l}
-	if l.server != nil || l.sealed {
+	if l.server != nil || l.readOnly() {
 		f.cursor = l.newCursor(from)
 	} else {
 		f.live = l.newReader(streamEvents, "", max(from, l.first))
@@ -53,6 +53,12 @@ func (f *Follower) Next(ctx context.Context, max int) ([]Record, error) {
 			return records, nil
 		}
 		if f.cursor.next <= durable {
+			continue
+		}
+		if f.l.reader {
+			if err := f.l.poll(ctx); err != nil {
+				return nil, fmt.Errorf("following the log at %d: %w", f.cursor.next, err)
+			}
 			continue
 		}
 		select {

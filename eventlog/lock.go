@@ -52,6 +52,23 @@ func LockDir(dir string) (unlock func() error, err error) {
 	return f.Close, nil
 }
 
+// InUse reports whether a process has a data directory open to write in it.
+func InUse(dir string) (bool, error) {
+	f, err := os.Open(filepath.Join(dir, "LOCK"))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for a server in the data directory: %w", err)
+	}
+	defer f.Close()
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
+}
+
 // freeSpace returns how many bytes this user may still write below dir.
 func freeSpace(dir string) (int64, error) {
 	var s unix.Statfs_t

@@ -82,7 +82,9 @@ type Log struct {
 	source string // ce-source of this node's records
 	epoch  string
 	first  uint64
-	sealed bool // open by its files alone, see OpenFiles
+	sealed bool   // open by its files alone, see OpenFiles
+	reader bool   // open through NATS for reading alone, see OpenReader
+	api    string // subjects of the JetStream API, without the last dot
 
 	lock   *os.File   // LOCK, nil with URL
 	server *embedded  // nil with URL
@@ -168,6 +170,7 @@ func newLog(cfg Config) (*Log, error) {
 		cfg:       cfg,
 		log:       cfg.Logger,
 		source:    "/" + cfg.Node,
+		api:       ordinaryPrefix,
 		queue:     newQueue(),
 		committed: make(chan struct{}),
 		tail:      newTail(0),
@@ -291,7 +294,7 @@ func (l *Log) shut() error {
 	}
 	if l.nc != nil {
 		l.settleAudits()
-		if err := l.nc.FlushTimeout(time.Second); err != nil {
+		if err := l.nc.FlushTimeout(time.Second); err != nil && !l.reader {
 			l.log.Warn("the last signals may be lost", "error", err)
 		}
 		l.nc.Close()

@@ -16,6 +16,9 @@ const (
 // Pick returns the records at the given sequences, which ascend. One that the log
 // does not have is left out. It ends early with one error.
 func (l *Log) Pick(ctx context.Context, seqs []uint64) iter.Seq2[Record, error] {
+	if l.sealed {
+		return l.pickFromFiles(ctx, seqs)
+	}
 	return func(yield func(Record, error) bool) {
 		for len(seqs) > 0 {
 			n := 1

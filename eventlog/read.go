@@ -47,7 +47,7 @@ type cursor struct {
 	served bool   // the block files cannot be read
 }
 
-// source is what a cursor reads from: block files or the server.
+// source is what a cursor reads from: block files, the server, or a batchReader.
 type source interface {
 	read(ctx context.Context, most int, to uint64) ([]Record, error)
 	close()
@@ -83,6 +83,9 @@ func (c *cursor) read(ctx context.Context, most int, to uint64) ([]Record, error
 }
 
 func (c *cursor) readSource(ctx context.Context, most int, to uint64) ([]Record, error) {
+	if c.source == nil && c.l.reader {
+		c.source = &batchReader{l: c.l, stream: streamEvents, next: c.next}
+	}
 	if c.source == nil && c.l.readsFiles() && !c.served {
 		r, err := c.l.newBlockReader(streamEvents, c.next)
 		switch {
@@ -208,7 +211,7 @@ func (l *Log) direct(ctx context.Context, stream string, request getRequest) (*n
 	}
 	ctx, cancel := context.WithTimeout(ctx, readStall)
 	defer cancel()
-	m, err := l.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+stream, body)
+	m, err := l.nc.RequestWithContext(ctx, l.api+".DIRECT.GET."+stream, body)
 	if err != nil {
 		return nil, err
 	}

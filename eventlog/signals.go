@@ -16,7 +16,7 @@ import (
 // node. It does not wait for the disk, nor for the server. Signals of one
 // goroutine keep their order.
 func (l *Log) Signal(r Record) error {
-	if l.sealed {
+	if l.readOnly() {
 		return ErrReadOnly
 	}
 	event, ok := schema.Lookup(r.Event)
@@ -32,7 +32,7 @@ func (l *Log) Signal(r Record) error {
 
 // publishNow sends a message that nobody waits for.
 func (l *Log) publishNow(m *nats.Msg) error {
-	if l.sealed {
+	if l.readOnly() {
 		return ErrReadOnly
 	}
 	if l.life.Err() != nil {
@@ -49,7 +49,7 @@ func (l *Log) publishNow(m *nats.Msg) error {
 // the stream. When stop returns, fn is not running and will not be called again;
 // fn must not call stop.
 func (l *Log) OnSignal(fn func(Record)) (stop func(), err error) {
-	if l.sealed {
+	if l.readOnly() {
 		return nil, ErrReadOnly
 	}
 	if l.life.Err() != nil {
@@ -97,7 +97,10 @@ func (l *Log) readStream(ctx context.Context, stream, subject string, from uint6
 		return l.readFiles(ctx, stream, from)
 	}
 	return func(yield func(Record, error) bool) {
-		r := l.newReader(stream, subject, max(from, 1))
+		var r source = l.newReader(stream, subject, max(from, 1))
+		if l.reader && subject == "" {
+			r = &batchReader{l: l, stream: stream, next: max(from, 1)}
+		}
 		defer r.close()
 		for {
 			records, err := r.read(ctx, readBatch, math.MaxUint64)

@@ -29,6 +29,11 @@ func decodeComment(row []byte) comment {
 	return comment{f.text(), f.text(), f.text(), f.time(), f.time(), string(f.rest)}
 }
 
+func (c comment) describe() Fields {
+	return append(Fields{{"comment", c.id}, {"author", c.author}}.maybe("parent", c.parent).
+		at("created", c.created).at("updated", c.updated), Field{"content", c.content})
+}
+
 // whereabouts is a row of commentPlace. It stays when the comment is deleted, so
 // that its id still works as a cursor.
 type whereabouts struct {
@@ -47,6 +52,10 @@ func (w whereabouts) encode() []byte {
 func decodeWhereabouts(row []byte) whereabouts {
 	f := fields{row}
 	return whereabouts{fate(f.uint()), f.uint(), f.uint(), string(f.rest)}
+}
+
+func (w whereabouts) describe() Fields {
+	return Fields{{"fate", w.fate.String()}, {"post", w.postID}, {"postSeq", w.post}, {"seq", w.seq}}
 }
 
 func commentKey(post, seq uint64) []byte {

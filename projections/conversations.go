@@ -59,6 +59,11 @@ func decodeConversation(row []byte) conversation {
 	return conversation{f.uint() == 1, f.uint() == 1, f.uint(), f.time(), f.text(), f.text(), f.uint(), f.uint(), f.uint(), f.time()}
 }
 
+func (h conversation) describe() Fields {
+	return append(Fields{{"deleted", h.deleted}, {"type", h.kind()}, {"seq", h.seq}, {"created", h.created}, {"creator", h.creator}}.
+		maybe("name", h.name), Field{"participants", h.size}, Field{"messages", h.total}, Field{"lastSeq", h.last}).at("lastAt", h.lastAt)
+}
+
 // kind names the type as the wire does.
 func (h conversation) kind() string {
 	if h.group {
@@ -92,6 +97,14 @@ func decodeRoster(row []byte) (roster []participant) {
 		roster = append(roster, participant{f.text(), f.uint()})
 	}
 	return roster
+}
+
+func rosterRow(_, row []byte) Fields {
+	f := Fields{}
+	for _, p := range decodeRoster(row) {
+		f = append(f, Field{p.user, p.joined})
+	}
+	return Fields{{"joinedAtSeq", f}}
 }
 
 func (c *conversations) roster(id string) []participant {
@@ -148,6 +161,13 @@ func (m membership) encode() []byte {
 func decodeMembership(row []byte) membership {
 	f := fields{row}
 	return membership{f.uint(), f.time(), f.uint(), f.uint(), f.uint(), f.uint(), f.uint(), f.uint()}
+}
+
+func (m membership) describe() Fields {
+	return Fields{
+		{"joinedSeq", m.joined}, {"joined", m.at}, {"toldSinceSeq", m.since}, {"afterMessage", m.floor},
+		{"delivered", m.delivered}, {"read", m.read}, {"ownUnread", m.own}, {"goneUnread", m.gone},
+	}
 }
 
 func (m membership) unread(h conversation) uint64 { return h.total - m.read - m.own - m.gone }

@@ -77,6 +77,9 @@ func (m *Models) condemn(db *bolt.DB, cause error) error {
 		return cause
 	}
 	m.fail(cause)
+	if m.reading {
+		return cause
+	}
 	if err := m.discardDamaged(cause); err != nil {
 		m.cfg.Logger.Error("the damaged read models stay where they are", "error", err)
 	}

@@ -62,6 +62,10 @@
 //     its record, and what is stored of the tree is written once.
 //   - A log that lacks what was applied is not gone on with: Open fails with a Loss until
 //     the log is whole again, or begins another epoch.
+//   - Rows are bytes to all but describers, which name their parts for people. Every
+//     table has one.
+//   - Read models of the past (Past) and those that are opened to be read (OpenReadOnly)
+//     leave what a server keeps as it is.
 //   - What a file shows that cannot have been written ends the read models, whoever
 //     meets it: the next start sets the file aside.
 //

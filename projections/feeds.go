@@ -46,6 +46,10 @@ func decodeTimelineEntry(row []byte) timelineEntry {
 	return e
 }
 
+func (e timelineEntry) describe() Fields {
+	return Fields{{"post", e.postID}}.maybe("share", e.shareID).at("at", e.at).maybe("content", e.content)
+}
+
 func (f *feeds) share(r *record, d *schema.PostShare) (verdict, error) {
 	h, ok := f.post(d.PostID)
 	if !ok {

@@ -44,6 +44,16 @@ const initialMap = 1 << 36
 // openFile opens a file of read models, or makes it. The error is errDamaged when
 // it is there and cannot be what was written.
 func openFile(path string, noSync bool) (db *bolt.DB, err error) {
+	return openBolt(path, bolt.Options{
+		Timeout:         time.Second,
+		FreelistType:    bolt.FreelistMapType,
+		InitialMmapSize: initialMap,
+		NoSync:          noSync,
+		NoStatistics:    true,
+	})
+}
+
+func openBolt(path string, options bolt.Options) (db *bolt.DB, err error) {
 	// Past the end of a file that was cut short, reading the map faults.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -51,13 +61,7 @@ func openFile(path string, noSync bool) (db *bolt.DB, err error) {
 			err = fmt.Errorf("%w: %v", errDamaged, p)
 		}
 	}()
-	db, err = bolt.Open(path, 0o600, &bolt.Options{
-		Timeout:         time.Second,
-		FreelistType:    bolt.FreelistMapType,
-		InitialMmapSize: initialMap,
-		NoSync:          noSync,
-		NoStatistics:    true,
-	})
+	db, err = bolt.Open(path, 0o600, &options)
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("another process has %s open; stop it first", path)

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"roomlog/schema"
@@ -43,6 +44,18 @@ func (u user) encode() []byte {
 func decodeUser(row []byte) user {
 	f := fields{row}
 	return user{f.text(), f.text(), f.uint(), f.uint(), f.uint()}
+}
+
+func (u user) describe() Fields {
+	return append(Fields{}.maybe("username", u.username).maybe("avatar", u.avatar),
+		Field{"followers", u.followers}, Field{"following", u.following}, Field{"apart", u.apart})
+}
+
+func friendRow(_, row []byte) Fields {
+	if bytes.Equal(row, friendship) {
+		return Fields{{"friends", true}}
+	}
+	return Fields{{"friends", false}, {"requester", string(row)}}
 }
 
 func (u user) actor(id string) schema.Actor {

@@ -95,6 +95,32 @@ func eachMention(chunk []byte) iter.Seq[mention] {
 	}
 }
 
+func chunkKeyFields(key []byte) Fields {
+	f := Fields{{"name", placeOwner(key)}}
+	if last := seqOf(key); last != openChunk {
+		f = append(f, Field{"upToSeq", last})
+	}
+	return f
+}
+
+// chunkRow says of a chunk how many places it holds, and of the last one why it is
+// listed: who wants them all asks for the history of the name.
+func chunkRow(_, row []byte) Fields {
+	f := fields{row}
+	length, lastSeq := f.uint(), f.uint()
+	var last mention
+	for m := range eachMention(row) {
+		last = m
+	}
+	why := []string{}
+	for i, name := range [reasonBits]string{"actor", "entity", "room", "audience", "recipient"} {
+		if last.reason&(1<<i) != 0 {
+			why = append(why, name)
+		}
+	}
+	return Fields{{"records", length}, {"lastSeq", lastSeq}, {"as", why}}
+}
+
 // seqs yields the places at or after from that are listed under name for reason.
 func (h *history) seqs(name string, reason, from uint64) iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {

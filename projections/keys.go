@@ -3,6 +3,7 @@ package projections
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 
 	"roomlog/schema"
 )
@@ -47,6 +48,11 @@ func decodeAnswer(row []byte) answer {
 	copy(a.hash[:], f.rest)
 	a.result = f.rest[len(a.hash):]
 	return a
+}
+
+// describe shows of the command its hash, by which a retry is told from another one.
+func (a answer) describe() Fields {
+	return Fields{{"at", a.at}, {"seq", a.seq}, {"hash", hex.EncodeToString(a.hash[:])}}.json("answer", a.result)
 }
 
 // commandHash is over what the client sent: what the gateway filled in for a retry
@@ -142,4 +148,15 @@ func (k *keys) setState(now schema.Time, head, tail uint64) {
 	b = appendTime(b, now)
 	b = binary.AppendUvarint(b, head)
 	k.clock.put(clockRow, binary.AppendUvarint(b, tail))
+}
+
+func queued(_, row []byte) Fields {
+	f := fields{row}
+	at, seq := f.time(), f.uint()
+	return append(Fields{{"at", at}, {"seq", seq}}, pairs("user", "key")(f.rest)...)
+}
+
+func keyClock(_, row []byte) Fields {
+	f := fields{row}
+	return Fields{{"logTime", f.time()}, {"first", f.uint()}, {"next", f.uint()}}
 }

@@ -31,6 +31,10 @@ func decodeLikeable(row []byte) likeable {
 	return likeable{f.uint() == 1, f.uint(), f.uint(), string(f.rest)}
 }
 
+func (l likeable) describe() Fields {
+	return Fields{{"removed", l.removed}, {"seq", l.seq}, {"author", l.author}, {"likes", l.count}}
+}
+
 func likeKey(post uint64, user string) []byte { return append(seqKey(post), user...) }
 
 // post returns a post that is there.

@@ -37,6 +37,11 @@ func decodeMessage(row []byte) message {
 	return message{f.text(), f.text(), f.text(), f.time(), f.time(), f.text(), f.bytes(), string(f.rest)}
 }
 
+func (m message) describe() Fields {
+	return append(Fields{{"message", m.id}, {"sender", m.sender}, {"messageType", m.kind}, {"created", m.created}}.
+		at("edited", m.edited).maybe("replyTo", m.replyTo), Field{"content", m.content}).json("media", m.media)
+}
+
 // senderOf reads no more of a message than a count needs.
 func senderOf(row []byte) []byte {
 	f := fields{row}
@@ -65,6 +70,10 @@ func (p position) encode() []byte {
 func decodePosition(row []byte) position {
 	f := fields{row}
 	return position{fate(f.uint()), f.uint(), f.uint(), string(f.rest)}
+}
+
+func (p position) describe() Fields {
+	return Fields{{"fate", p.fate.String()}, {"conversationSeq", p.conversation}, {"number", p.number}, {"sender", p.sender}}
 }
 
 // find returns where a message of a conversation is, or was if it is deleted.

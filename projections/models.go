@@ -54,6 +54,7 @@ type Models struct {
 	metrics *metrics
 	backlog uint64                               // durable at Open: nobody waits for these
 	noSync  bool                                 // the file is synced by Close alone; see dirty.go
+	reading bool                                 // the file stays as it is, or nobody needs it any more; see past.go
 	fault   func(string, *eventlog.Record) error // tests make projectors fail with it
 
 	running    chan struct{} // holds a token while Run, or a Rebuild without Run, goes on
@@ -93,12 +94,8 @@ func Open(ctx context.Context, cfg Config) (*Models, error) {
 	if cfg.KeepOld <= 0 {
 		cfg.KeepOld = 24 * time.Hour
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	m := &Models{cfg: cfg, running: make(chan struct{}, 1), moved: make(chan struct{})}
-	var err error
-	if m.metrics, err = newMetrics(cfg.Registerer, m); err != nil {
+	m, err := newModels(cfg)
+	if err != nil {
 		return nil, err
 	}
 	if err := m.open(ctx); err != nil {
@@ -106,6 +103,15 @@ func Open(ctx context.Context, cfg Config) (*Models, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+func newModels(cfg Config) (m *Models, err error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	m = &Models{cfg: cfg, running: make(chan struct{}, 1), moved: make(chan struct{})}
+	m.metrics, err = newMetrics(cfg.Registerer, m)
+	return m, err
 }
 
 // Applied returns the place up to which every record that the log has is in the
@@ -206,6 +212,9 @@ func (m *Models) Close() error {
 	m.file.Unlock()
 	m.fail(ErrClosed)
 	m.metrics.unregister()
+	if m.reading {
+		return m.db.Close()
+	}
 	return closeClean(m.db, m.path)
 }
 

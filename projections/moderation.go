@@ -28,6 +28,10 @@ func (m *moderation) isSuspended(user string, at schema.Time) bool {
 	return until == 0 || at < until
 }
 
+func suspensionRow(_, row []byte) Fields {
+	return Fields{{"suspended", true}}.at("until", (&fields{row}).time())
+}
+
 func (m *moderation) observe(*record, *verdict) error { return nil }
 
 // suspend puts the end of an earlier suspension out of force.

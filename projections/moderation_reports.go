@@ -37,6 +37,12 @@ func decodeReport(row []byte) report {
 	}
 }
 
+func (p report) describe() Fields {
+	return Fields{
+		{"seq", p.seq}, {"status", p.status()}, {"reporter", p.reporter}, {"target", p.target}, {"reason", p.reason}, {"created", p.created},
+	}.maybe("resolution", p.resolution).maybe("note", p.note).maybe("resolvedBy", p.resolvedBy).at("resolvedAt", p.resolvedAt)
+}
+
 func (p report) status() string {
 	if p.resolution == "" {
 		return schema.StatusOpen

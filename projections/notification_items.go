@@ -71,6 +71,34 @@ func decodeItem(key, row []byte) *item {
 	}
 }
 
+func itemKeyFields(key []byte) Fields {
+	last := upTo(key, len(key)-1)
+	return Fields{{"user", placeOwner(last)}, {"seq", seqOf(last)}, {"type", kindName(key[len(last)])}}
+}
+
+// kindName is how the wire names a kind.
+func kindName(kind byte) string {
+	if int(kind) >= len(kindNames) {
+		panic(damage("no kind of notification"))
+	}
+	return kindNames[kind]
+}
+
+func itemRow(key, row []byte) Fields { return decodeItem(key, row).describe() }
+
+func (it *item) describe() Fields {
+	f := Fields{{"notification", it.ident()}, {"sender", it.sender}}.
+		maybe("post", it.post).maybe("comment", it.comment).maybe("message", it.message).maybe("conversation", it.conversation).
+		at("created", it.created).at("readAt", it.readAt)
+	if it.hidden != 0 {
+		f = append(f, Field{"hidden", true})
+	}
+	if it.kind == kindMessage {
+		f = append(f, Field{"messages", it.standing.pairs()}, Field{"held", it.held.pairs()})
+	}
+	return f
+}
+
 // awaits reports whether it is kept with its conversation.
 func (it *item) awaits() bool { return it.kind == kindMessage && it.readAt == 0 }
 
@@ -116,6 +144,15 @@ func decodeAwaiting(conversation string, row []byte) (all []item) {
 		all = append(all, last)
 	}
 	return all
+}
+
+// awaitingRow has a field a user.
+func awaitingRow(key, row []byte) Fields {
+	f := Fields{}
+	for _, it := range decodeAwaiting(string(key), row) {
+		f = append(f, Field{it.user, it.describe()})
+	}
+	return f
 }
 
 // awaitingIn returns the unread items of a conversation's messages, by user.
@@ -255,6 +292,20 @@ func subjectKey(subject, user string, kind byte, sender string, seq uint64) []by
 		return append(k, sender...)
 	}
 	return binary.BigEndian.AppendUint64(k, seq)
+}
+
+func subjectKeyFields(key []byte) Fields {
+	subject, rest, _ := bytes.Cut(key, []byte{0})
+	user, rest, found := bytes.Cut(rest, []byte{0})
+	if !found || len(rest) == 0 {
+		panic(damage("the key of a notification's subject is cut short"))
+	}
+	f := Fields{{"about", string(subject)}, {"user", string(user)}, {"type", kindName(rest[0])}}
+	switch rest[0] {
+	case kindLike, kindFollow, kindFriend:
+		return append(f, Field{"sender", string(rest[1:])})
+	}
+	return append(f, Field{"seq", seqOf(rest)})
 }
 
 // about returns the items about something; user "": those of all users. Likes stay in

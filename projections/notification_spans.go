@@ -23,6 +23,15 @@ func (s spans) size() (n uint64) {
 	return n
 }
 
+// pairs shows the numbers as people do: the first and the last of each run.
+func (s spans) pairs() [][2]uint64 {
+	all := make([][2]uint64, len(s))
+	for i, run := range s {
+		all[i] = [2]uint64{run.first, run.last}
+	}
+	return all
+}
+
 // at returns the index of the first span that does not end before n.
 func (s spans) at(n uint64) int {
 	i, _ := slices.BinarySearchFunc(s, n, func(run span, n uint64) int {

@@ -104,6 +104,10 @@ func decodeMailbox(row []byte) mailbox {
 	return mailbox{f.uint(), f.uint(), f.text(), f.uint()}
 }
 
+func (b mailbox) describe() Fields {
+	return append(Fields{{"unread", b.unread}, {"kept", b.kept}}.maybe("username", b.username), Field{"namedSinceSeq", b.named})
+}
+
 // knows reports whether a user has done anything, or was ever notified.
 func (n *notifications) knows(user string) bool { return n.users.has([]byte(user)) }
 
@@ -131,6 +135,19 @@ func (n *notifications) setBlocked(blocker, blocked string, on bool) {
 		return
 	}
 	n.blocks.put(key, []byte{who})
+}
+
+// blocksRow names who blocks: "one", "other" or both of the key.
+func blocksRow(_, row []byte) Fields {
+	who := []string{}
+	bits := upTo(row, 1)[0]
+	if bits&firstBlocks != 0 {
+		who = append(who, "one")
+	}
+	if bits&secondBlocks != 0 {
+		who = append(who, "other")
+	}
+	return Fields{{"blockedBy", who}}
 }
 
 // bearer returns who goes by a name: the one who has borne it longest, else the

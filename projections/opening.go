@@ -234,6 +234,14 @@ func openAt(path string, noSync bool) (db *bolt.DB, at checkpoint, err error) {
 	if db, err = openFile(path, noSync); err != nil {
 		return nil, at, err
 	}
+	if at, err = checkpointIn(db); err != nil {
+		return nil, at, err
+	}
+	return db, at, nil
+}
+
+// checkpointIn says where a file stands. One that cannot say so is closed.
+func checkpointIn(db *bolt.DB) (at checkpoint, err error) {
 	err = reading(func() error {
 		return db.View(func(tx *bolt.Tx) (err error) {
 			at, err = readCheckpoint(tx)
@@ -242,9 +250,8 @@ func openAt(path string, noSync bool) (db *bolt.DB, at checkpoint, err error) {
 	})
 	if err != nil {
 		db.Close()
-		return nil, at, err
 	}
-	return db, at, nil
+	return at, err
 }
 
 // Why read models that do not fit the log are kept. Some may be all that is left of it.

@@ -31,6 +31,10 @@ func decodeHead(row []byte) head {
 	return head{fate(f.uint()), f.uint(), f.uint(), f.uint(), string(f.rest)}
 }
 
+func (h head) describe() Fields {
+	return Fields{{"fate", h.fate.String()}, {"seq", h.seq}, {"author", h.author}, {"comments", h.comments}, {"shares", h.shares}}
+}
+
 func marker(on bool) byte {
 	if on {
 		return 1
@@ -67,6 +71,11 @@ func decodeBody(row []byte) body {
 	}
 	p.media = f.rest
 	return p
+}
+
+func (p body) describe() Fields {
+	return append(Fields{{"created", p.created}}.at("updated", p.updated),
+		Field{"content", p.content}, Field{"hashtags", p.hashtags}).json("media", p.media)
 }
 
 // post returns the head of a post that is there.

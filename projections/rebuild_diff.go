@@ -19,13 +19,12 @@ type Difference struct {
 	Shown      []RowDiff `json:"shown"`
 }
 
-// RowDiff is a row that differs, in a form for people: printable text as it is, other
-// bytes as \x00, long ones cut.
+// RowDiff is a row that differs, as people can read it.
 type RowDiff struct {
 	Table   string `json:"table"`
-	Key     string `json:"key"`
-	Live    string `json:"live"`    // "" for no such row
-	Rebuilt string `json:"rebuilt"` // "" for no such row
+	Key     Fields `json:"key"`
+	Live    Fields `json:"live,omitzero"`    // nil for no such row
+	Rebuilt Fields `json:"rebuilt,omitzero"` // nil for no such row
 }
 
 func differing(live, rebuilt Digest) []string {
@@ -97,13 +96,13 @@ func (d *Difference) table(ctx context.Context, name string, live, rebuilt *rows
 		shown := differ && len(d.Shown) < show
 		if order <= 0 {
 			if shown {
-				row.Key, row.Live = readable(live.key), readable(live.value)
+				row.Key, row.Live = describe(d.Projection, name, live.key, live.value)
 			}
 			live.next()
 		}
 		if order >= 0 {
 			if shown {
-				row.Key, row.Rebuilt = readable(rebuilt.key), readable(rebuilt.value)
+				row.Key, row.Rebuilt = describe(d.Projection, name, rebuilt.key, rebuilt.value)
 			}
 			rebuilt.next()
 		}
@@ -120,6 +119,7 @@ func (d *Difference) table(ctx context.Context, name string, live, rebuilt *rows
 // maxReadable is how much of a key or a value is shown, in bytes.
 const maxReadable = 96
 
+// readable shows bytes: printable text as it is, others as \x00, long ones cut.
 func readable(b []byte) string {
 	cut := b
 	if len(b) > maxReadable {

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -180,7 +181,7 @@ func TestDifferencesAreBounded(t *testing.T) {
 	if d.Projection != "feeds" || d.Rows < 50 || len(d.Shown) != 3 {
 		t.Errorf("%s: %d rows, shown %d", d.Projection, d.Rows, len(d.Shown))
 	}
-	for _, text := range []string{readable([]byte(strings.Repeat("é\x00", 500))), d.Shown[0].Key, d.Shown[0].Rebuilt} {
+	for _, text := range []string{readable([]byte(strings.Repeat("é\x00", 500))), fmt.Sprint(d.Shown[0].Key), fmt.Sprint(d.Shown[0].Rebuilt)} {
 		if len(text) > 4*maxReadable+30 || text == "" {
 			t.Errorf("shown as %s", text)
 		}

@@ -6,6 +6,11 @@
 // Invariants of what is shown:
 //   - Records come in the order of the log, each once, and never before they
 //     are durable.
+//   - What is asked of one name (an entity, an actor, a room, an id) is found by the
+//     history index: the log is not scanned for it.
+//   - The past is never guessed at either: what a record changed, and what was to be
+//     seen at a place, is told by read models that stand there.
+//   - Whoever replays changes nothing, wherever the log is.
 //   - A line's outcome is what the read models decided at the record's place;
 //     a record that they have not reached yet is "pending", never guessed at.
 //   - Memory does not grow with the log: records are read and handed on in

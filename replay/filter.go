@@ -20,7 +20,20 @@ type Filter struct {
 	From      uint64           `json:"from,omitempty"`      // first seq
 	To        uint64           `json:"to,omitempty"`        // last seq; 0: the log's end
 	Since     time.Time        `json:"since,omitzero"`      // accepted at or after
+	Until     time.Time        `json:"until,omitzero"`      // up to where the log stood then, see Auditor.At
+	Room      string           `json:"room,omitempty"`      // "conversation:01J…": that was told
+	// Of is an id of whatever kind, or KIND:ID: all that made it, names it, or was done
+	// by it or told to it.
+	Of string `json:"of,omitempty"`
+
+	CloudEvents bool `json:"cloudevents,omitempty"` // no condition: lines have the record in that form, too
 }
+
+// Decided reports whether only read models know which records f asks for.
+func (f Filter) Decided() bool { return f.Of != "" || f.Room != "" }
+
+// ends reports whether no record can match that is yet to come.
+func (f Filter) ends() bool { return f.To != 0 || !f.Until.IsZero() }
 
 // Validate returns an error that says what to write instead when no record of
 // any log could match f.
@@ -39,6 +52,12 @@ func (f Filter) Validate() error {
 			return fmt.Errorf("entity %q has no type: write it as TYPE:ID, for example post:01JDXK5T7Q8W9V0A1B2C3D4E5F or user:alice", f.Entity)
 		}
 	}
+	if f.Room != "" && !isRoom(f.Room) {
+		return fmt.Errorf("no room is called %q: write for example conversation:01JDXK5T7Q8W9V0A1B2C3D4E5F, post:01J…, user:alice, admin or public", f.Room)
+	}
+	if kind, id := splitID(f.Of); f.Of != "" && (!schema.ValidUserID(id) || kind != "" && kind != "user" && !schema.ValidID(id)) {
+		return fmt.Errorf("nothing has the id %q: give that of a user, post, comment, message, conversation, report or notification, such as alice, 01JDXK5T7Q8W9V0A1B2C3D4E5F or post:01J…", f.Of)
+	}
 	switch f.Namespace {
 	case "", schema.Social, schema.Messaging, schema.Notifications, schema.Admin:
 	default:
@@ -47,10 +66,14 @@ func (f Filter) Validate() error {
 	if f.To != 0 && f.From > f.To {
 		return fmt.Errorf("nothing lies between seq %d and seq %d: from must not be greater than to", f.From, f.To)
 	}
+	if !f.Until.IsZero() && f.Until.Before(f.Since) {
+		return errors.New("nothing was accepted before until and after since: until must not be earlier")
+	}
 	return nil
 }
 
-// match reports whether r is one of the records that f asks for, whatever its seq.
+// match reports whether r is one of the records that f asks for, whatever its seq, as
+// far as the record itself can tell.
 func (f Filter) match(r *eventlog.Record) bool {
 	return (f.Event == "" || schema.MatchesEvent(f.Event, r.Event)) &&
 		(f.Actor == "" || f.Actor == r.Actor.ID) &&

@@ -2,44 +2,21 @@ package replay
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"iter"
+	"sync/atomic"
+	"time"
 
 	"roomlog/eventlog"
 	"roomlog/projections"
-	"roomlog/schema"
 )
-
-// Outcomes of a record, as lines show them. A void record has its code after
-// the prefix: "void:POST_NOT_FOUND".
-const (
-	Applied    = "applied"
-	Parked     = "parked"  // a projector failed on it; operators have been told
-	Pending    = "pending" // the read models have not reached it yet
-	Unknown    = "unknown" // there are no read models to ask, only a proof of the record
-	voidPrefix = "void:"
-)
-
-// Line is one record as an auditor sees it.
-type Line struct {
-	Seq       uint64           `json:"seq"`
-	Time      schema.Time      `json:"time"`
-	ID        string           `json:"id"`
-	Event     string           `json:"event"`
-	Namespace schema.Namespace `json:"namespace"`
-	Actor     schema.Actor     `json:"actor"`
-	Entity    string           `json:"entity"`
-	Version   int              `json:"version"`
-	Data      json.RawMessage  `json:"data"`
-	Outcome   string           `json:"outcome"`
-}
 
 // Auditor reads a log together with the outcomes that its read models hold. Its
 // methods may be called from any goroutine.
 type Auditor struct {
 	Log    *eventlog.Log
 	Models *projections.Models
+	Reads  *atomic.Int64 // counts the records that are read from the log; nil: nobody does
 }
 
 // batchSize is how many records are read, looked up and handed on at a time.
@@ -49,16 +26,24 @@ const batchSize = 256
 // batch at a time, up to the end of the log as it is at the call. An error of
 // emit ends it.
 func (a Auditor) Replay(ctx context.Context, f Filter, emit func([]Line) error) error {
-	_, err := a.replay(ctx, f, emit)
+	q, err := a.query(ctx, f)
+	if err != nil {
+		return err
+	}
+	_, err = a.replay(ctx, q, emit)
 	return err
 }
 
 // Follow is Replay, and then goes on with the records that are committed, each
 // as soon as the read models have decided it, until ctx ends or emit fails.
-// A filter that ends (To) is not followed past its end.
+// A filter that ends (To, Until) is not followed past its end.
 func (a Auditor) Follow(ctx context.Context, f Filter, emit func([]Line) error) error {
-	next, err := a.replay(ctx, f, emit)
-	if err != nil || f.To != 0 {
+	q, err := a.query(ctx, f)
+	if err != nil {
+		return err
+	}
+	next, err := a.replay(ctx, q, emit)
+	if err != nil || f.ends() {
 		return err
 	}
 	follower, err := a.Log.Follow(ctx, next)
@@ -76,19 +61,19 @@ func (a Auditor) Follow(ctx context.Context, f Filter, emit func([]Line) error) 
 		}
 		matching := records[:0:0]
 		for i := range records {
-			if f.match(&records[i]) {
+			if q.match(&records[i]) {
 				matching = append(matching, records[i])
 			}
 		}
-		if err := a.emit(matching, emit); err != nil {
+		if err := a.emit(q, matching, emit); err != nil {
 			return err
 		}
 	}
 }
 
 // replay shows what the log holds now and returns the seq after it.
-func (a Auditor) replay(ctx context.Context, f Filter, emit func([]Line) error) (next uint64, err error) {
-	from, to, err := a.span(ctx, f)
+func (a Auditor) replay(ctx context.Context, q query, emit func([]Line) error) (next uint64, err error) {
+	from, to, err := a.span(ctx, q.Filter)
 	if err != nil {
 		return 0, err
 	}
@@ -96,9 +81,14 @@ func (a Auditor) replay(ctx context.Context, f Filter, emit func([]Line) error) 
 	if from > to {
 		return next, nil
 	}
-	if f.Actor != "" || f.Entity != "" {
+	if q.Decided() {
+		if err := a.Models.WaitApplied(ctx, to); err != nil {
+			return 0, fmt.Errorf("wait for the read models: %w", err)
+		}
+	}
+	if lists := q.lists(); lists != nil {
 		applied := min(a.Models.Applied(), to)
-		if err := a.indexed(ctx, f, from, applied, emit); err != nil {
+		if err := a.batches(q, a.listed(ctx, lists, from, applied), emit); err != nil {
 			return 0, err
 		}
 		from = max(from, applied+1) // the index ends there; the tail is read record by record
@@ -106,140 +96,89 @@ func (a Auditor) replay(ctx context.Context, f Filter, emit func([]Line) error) 
 	if from > to {
 		return next, nil
 	}
-	return next, a.batches(f, a.Log.Read(ctx, from, to), emit)
+	return next, a.batches(q, a.scan(ctx, from, to), emit)
 }
 
-// span returns the first and the last seq that can match f.
-func (a Auditor) span(ctx context.Context, f Filter) (from, to uint64, err error) {
-	from, to = max(f.From, a.Log.First(), 1), a.Log.Durable()
-	if f.To != 0 {
-		to = min(to, f.To)
-	}
-	if !f.Since.IsZero() {
-		seq, err := a.Log.SeqAtTime(ctx, f.Since)
-		if err != nil {
-			return 0, 0, fmt.Errorf("find the first record since %s: %w", f.Since, err)
-		}
-		from = max(from, seq)
-	}
-	return from, to, nil
-}
-
-// indexed shows the matching records of from..to, all of them applied, by way of
-// the history index.
-func (a Auditor) indexed(ctx context.Context, f Filter, from, to uint64, emit func([]Line) error) error {
-	records := func(yield func(eventlog.Record, error) bool) {
-		for from <= to {
-			seqs, err := a.seqs(f, from, to)
-			if err != nil {
-				yield(eventlog.Record{}, err)
+// scan yields the records of from..to as the log has them.
+func (a Auditor) scan(ctx context.Context, from, to uint64) iter.Seq2[eventlog.Record, error] {
+	return func(yield func(eventlog.Record, error) bool) {
+		for r, err := range a.Log.Read(ctx, from, to) {
+			a.count(1)
+			if !yield(r, err) {
 				return
 			}
-			for _, seq := range seqs {
-				r, err := a.Log.Get(ctx, seq)
-				if !yield(r, err) || err != nil {
-					return
-				}
-			}
-			if len(seqs) < batchSize {
-				return
-			}
-			from = seqs[len(seqs)-1] + 1
 		}
 	}
-	return a.batches(f, records, emit)
 }
 
-// seqs returns the next places of from..to that the index knows for f, at most
-// batchSize of them.
-func (a Auditor) seqs(f Filter, from, to uint64) (seqs []uint64, err error) {
-	err = a.Models.View(func(v *projections.View) error {
-		index := v.ActorSeqs(f.Actor, from)
-		if f.Entity != "" {
-			index = v.EntitySeqs(f.Entity, from)
-		}
-		for seq := range index {
-			if seq > to || len(seqs) == batchSize {
-				break
-			}
-			seqs = append(seqs, seq)
-		}
-		return nil
-	})
-	return seqs, err
-}
-
-// batches hands those of records that match f on to emit.
-func (a Auditor) batches(f Filter, records iter.Seq2[eventlog.Record, error], emit func([]Line) error) error {
+// batches hands those of records that match on to emit.
+func (a Auditor) batches(q query, records iter.Seq2[eventlog.Record, error], emit func([]Line) error) error {
 	batch := make([]eventlog.Record, 0, batchSize)
 	for r, err := range records {
 		if err != nil {
 			return fmt.Errorf("read the log: %w", err)
 		}
-		if !f.match(&r) {
+		if !q.match(&r) {
 			continue
 		}
 		if batch = append(batch, r); len(batch) == batchSize {
-			if err := a.emit(batch, emit); err != nil {
+			if err := a.emit(q, batch, emit); err != nil {
 				return err
 			}
 			batch = batch[:0]
 		}
 	}
-	return a.emit(batch, emit)
+	return a.emit(q, batch, emit)
 }
 
 // emit gives records their outcomes, all as of one position, and hands them on.
-func (a Auditor) emit(records []eventlog.Record, emit func([]Line) error) error {
+func (a Auditor) emit(q query, records []eventlog.Record, emit func([]Line) error) error {
+	lines := make([]Line, 0, len(records))
 	if len(records) == 0 {
 		return nil
 	}
-	lines := make([]Line, len(records))
 	err := a.Models.View(func(v *projections.View) error {
 		for i := range records {
-			lines[i] = lineOf(&records[i])
-			lines[i].Outcome = outcomeOf(v, &records[i])
+			if !q.has(v, &records[i]) {
+				continue
+			}
+			l := lineOf(v, &records[i])
+			if q.CloudEvents {
+				l.cloudEvent(&records[i])
+			}
+			lines = append(lines, l)
 		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("look up outcomes: %w", err)
 	}
+	if len(lines) == 0 {
+		return nil
+	}
 	return emit(lines)
 }
 
-// Proven shows a record that a proof proves. What the log's order made of it, a proof
-// does not tell.
-func Proven(r *eventlog.Record) Line {
-	l := lineOf(r)
-	l.Outcome = Unknown
-	return l
+// At returns the place at which the log stood at a time: that of the last record before
+// the first one that was accepted later; 0 when all were.
+func (a Auditor) At(ctx context.Context, t time.Time) (uint64, error) {
+	// What was stored by then had been accepted by then. Of what was stored later some
+	// may have been, too: all of it in a log that was imported.
+	from, err := a.Log.SeqAtTime(ctx, t.Add(1))
+	if err != nil {
+		return 0, fmt.Errorf("find where the log stood at %s: %w", t.Format(time.RFC3339), err)
+	}
+	for r, err := range a.scan(ctx, from, 0) {
+		if err != nil {
+			return 0, fmt.Errorf("find where the log stood at %s: %w", t.Format(time.RFC3339), err)
+		}
+		if r.Err == nil && r.Time.Go().After(t) {
+			return r.Seq - 1, nil
+		}
+	}
+	return a.Log.Durable(), nil
 }
 
-func lineOf(r *eventlog.Record) Line {
-	return Line{
-		Seq:       r.Seq,
-		Time:      r.Time,
-		ID:        r.ID,
-		Event:     r.Event,
-		Namespace: schema.NamespaceOf(r.Event),
-		Actor:     r.Actor,
-		Entity:    r.Entity,
-		Version:   r.Version,
-		Data:      r.Data,
-	}
-}
-
-func outcomeOf(v *projections.View, r *eventlog.Record) string {
-	if r.Seq > v.Seq() {
-		return Pending
-	}
-	switch code := v.Outcome(r.Seq); code {
-	case "":
-		return Applied
-	case schema.Parked:
-		return Parked
-	default:
-		return voidPrefix + string(code)
-	}
+func errSince(f Filter, err error) error {
+	return fmt.Errorf("find the first record since %s: %w", f.Since, err)
 }

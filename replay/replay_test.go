@@ -133,6 +133,12 @@ func TestReplayMatchesAFullScan(t *testing.T) {
 		if rapid.Bool().Draw(t, "since") {
 			f.Since = start.Add(rapid.SampledFrom([]time.Duration{-time.Hour, 0, 300 * time.Second, time.Hour}).Draw(t, "since"))
 		}
+		if rapid.Bool().Draw(t, "until") {
+			f.Until = start.Add(rapid.SampledFrom([]time.Duration{-time.Hour, 0, 300 * time.Second, time.Hour}).Draw(t, "until"))
+		}
+		if rapid.IntRange(0, 3).Draw(t, "of") == 0 {
+			f.Of = "post:" + h.posts[rapid.IntRange(0, len(h.posts)-1).Draw(t, "post")]
+		}
 		var want []replay.Line
 		for _, l := range h.all {
 			if picked(f, l) {
@@ -152,7 +158,9 @@ func picked(f replay.Filter, l replay.Line) bool {
 	entityFits := f.Entity == "" || f.Entity == l.Entity
 	placeFits := l.Seq >= f.From && (f.To == 0 || l.Seq <= f.To)
 	timeFits := f.Since.IsZero() || !l.Time.Go().Before(f.Since)
-	return eventFits && actorFits && entityFits && placeFits && timeFits
+	untilFits := f.Until.IsZero() || !l.Time.Go().After(f.Until)
+	ofFits := f.Of == "" || f.Of == l.Entity // likes and posts are told to their post alone, and to users
+	return untilFits && ofFits && eventFits && actorFits && entityFits && placeFits && timeFits
 }
 
 // A follow goes on where the replay ends, without gap or repetition, and shows

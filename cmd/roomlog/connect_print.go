@@ -60,16 +60,21 @@ func (t *terminal) paint(colour, s string) string {
 	return "\x1b[" + colour + "m" + s + "\x1b[0m"
 }
 
-// compact shows JSON on one line of a terminal. What users wrote must not steer
-// it: runes that do not print (controls, changes of the direction of writing) are
-// shown by number, which JSON allows.
+// compact shows JSON on one line of a terminal.
 func compact(data json.RawMessage) []byte {
 	var b bytes.Buffer
 	if json.Compact(&b, data) != nil {
-		return data
+		return plain(string(data))
 	}
-	out := make([]byte, 0, b.Len())
-	for _, r := range b.String() {
+	return plain(b.String())
+}
+
+// plain shows text on one line of a terminal. What users wrote must not steer it:
+// runes that do not print (controls, changes of the direction of writing) are shown
+// by number, as JSON allows.
+func plain(text string) []byte {
+	out := make([]byte, 0, len(text))
+	for _, r := range text {
 		if unicode.IsPrint(r) {
 			out = utf8.AppendRune(out, r)
 			continue

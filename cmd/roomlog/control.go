@@ -23,6 +23,7 @@ import (
 //	GET  /log                one JSON object: where the log ends
 //	GET  /replay?filter=&follow=  one JSON line a record
 //	GET  /inspect?filter=&follow= one JSON line an entry of the ADMIN stream
+//	GET  /show?sight=&moment=  one JSON object: what is seen, or where to look
 //	POST /rebuild?do=&keys=  one JSON line a step, the last one with the report
 //	GET  /leaves?from=&count= hashes of the log's tree, one JSON array
 //	POST /prove?seq=         a proof as one JSON string, base64
@@ -57,6 +58,7 @@ func startControl(s *Server, dir string) (*control, error) {
 	mux.HandleFunc("GET "+records.path, records.handler(s))
 	mux.HandleFunc("GET "+entries.path, entries.handler(s))
 	mux.HandleFunc("GET /log", s.serveLogEnd)
+	mux.HandleFunc("GET /show", s.serveShow)
 	mux.HandleFunc("POST /rebuild", s.serveRebuild)
 	mux.HandleFunc("GET /leaves", s.serveLeaves)
 	mux.HandleFunc("POST /prove", s.serveProve)

@@ -38,10 +38,20 @@ func (l listing[F, L]) reader(follow bool) reader[F, L] {
 	return l.read
 }
 
-// show prints the lines; when it follows, each as it comes.
-func (l listing[F, L]) show(a *app, c source, filter F, follow bool, print func(io.Writer, *L) error) (err error) {
+// show prints the lines of what server or files have; when it follows, each as it comes.
+func (l listing[F, L]) show(a *app, c source, filter F, follow bool, print func(io.Writer, *L) error) error {
+	return printing(a, follow, print, func(emit func([]L) error) error {
+		if server := dialControl(c.Data); server != nil {
+			return l.live(a.ctx, server, filter, follow, emit)
+		}
+		return l.stopped(a, c, filter, follow, emit)
+	})
+}
+
+// printing runs what emits lines and prints them; when it follows, each as it comes.
+func printing[L any](a *app, follow bool, print func(io.Writer, *L) error, run func(emit func([]L) error) error) error {
 	out := bufio.NewWriterSize(a.out, 64<<10)
-	emit := func(lines []L) error {
+	err := run(func(lines []L) error {
 		for i := range lines {
 			if err := print(out, &lines[i]); err != nil {
 				return err
@@ -51,12 +61,7 @@ func (l listing[F, L]) show(a *app, c source, filter F, follow bool, print func(
 			return nil
 		}
 		return out.Flush()
-	}
-	if server := dialControl(c.Data); server != nil {
-		err = l.live(a.ctx, server, filter, follow, emit)
-	} else {
-		err = l.stopped(a, c, filter, follow, emit)
-	}
+	})
 	if follow && a.ctx.Err() != nil {
 		return nil // that is how a follow ends
 	}

@@ -46,7 +46,7 @@ func (c *verifyCmd) checkProof(a *app) error {
 	}
 	fmt.Fprintf(a.out, "proven       seq %d is in the log of %s, epoch %s\n", line.Seq, by.Origin, by.Epoch)
 	fmt.Fprintf(a.out, "by           the checkpoint over %d records, signed %s\n", by.Size, by.Time)
-	return (&replayCmd{}).print(a.out, &line)
+	return printRow(a.out, &line)
 }
 
 // proven is what a proof proves, for machines.

@@ -110,13 +110,24 @@ func (c *rebuildCmd) show(out io.Writer, r *rebuildReport) error {
 	for _, d := range r.Diff {
 		fmt.Fprintf(out, "%s: %d rows differ\n", d.Projection, d.Rows)
 		for _, row := range d.Shown {
-			fmt.Fprintf(out, "  %s %s\n    in use   %s\n    rebuilt  %s\n", row.Table, row.Key, dash(row.Live), dash(row.Rebuilt))
+			fmt.Fprintf(out, "  %s %s\n    in use   %s\n    rebuilt  %s\n", row.Table, row.Key, rowText(row.Live), rowText(row.Rebuilt))
 		}
 		if more := d.Rows - len(d.Shown); more > 0 {
 			fmt.Fprintf(out, "  and %d more\n", more)
 		}
 	}
 	return nil
+}
+
+// rowText is a row's value in a report for people.
+func rowText(f projections.Fields) string {
+	switch {
+	case f == nil:
+		return "no such row"
+	case len(f) == 0:
+		return "there"
+	}
+	return f.String()
 }
 
 func (c *rebuildCmd) do(a *app, step func(*rebuildStatus)) (*rebuildReport, error) {
