@@ -146,7 +146,7 @@ func (r *blockReader) read(ctx context.Context, most int, to uint64) ([]Record, 
 				return records, fmt.Errorf("no record %d in the block files: %w", r.next, err)
 			}
 		case err != nil:
-			return records, fmt.Errorf("block %d at record %d: %w", r.index, r.next, err)
+			return records, fmt.Errorf("block %d at record %d: %w", r.index, r.place(), err)
 		case m.seq&(blockNoRecord|blockDeleted) != 0:
 			// A place without a record.
 		case r.strict && m.seq <= r.last:
@@ -162,6 +162,14 @@ func (r *blockReader) read(ctx context.Context, most int, to uint64) ([]Record, 
 		}
 	}
 	return records, nil
+}
+
+// place is where the message stands that comes next, as far as that is known.
+func (r *blockReader) place() uint64 {
+	if r.last == 0 {
+		return r.next
+	}
+	return r.last + 1
 }
 
 // stored is a message as a block file holds it.

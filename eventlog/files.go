@@ -158,7 +158,8 @@ func (l *Log) readFiles(ctx context.Context, stream string, from uint64) iter.Se
 	}
 }
 
-// getFromFiles is Get in a log that is open by its files.
+// getFromFiles is Get in a log that is open by its files. Damage before the record is
+// passed over.
 func (l *Log) getFromFiles(ctx context.Context, seq uint64) (Record, error) {
 	r, err := l.newBlockReader(streamEvents, seq)
 	if err != nil {
@@ -166,6 +167,10 @@ func (l *Log) getFromFiles(ctx context.Context, seq uint64) (Record, error) {
 	}
 	defer r.close()
 	records, err := r.read(ctx, 1, seq)
+	for errors.Is(err, ErrDamaged) && r.damaged > 0 {
+		r.rest, r.damaged = r.rest[r.damaged:], 0
+		records, err = r.read(ctx, 1, seq)
+	}
 	if err == nil && len(records) == 0 {
 		err = ErrNotFound
 	}

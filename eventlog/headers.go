@@ -52,24 +52,27 @@ func encode(r Record, subject, source string) (*nats.Msg, Record, int, error) {
 	r.origin = origin{subject: subject, body: body}
 	size := len(subject) + len("NATS/1.0\r\n\r\n") + len(body)
 
-	// One array behind all values: the map's slices then cost no allocation each.
+	// One array behind all values: the map's slices then cost no allocation each. In the
+	// order of their names, as a leaf has them.
 	fields := [...]struct{ name, value string }{
-		{headerSpecVersion, specVersion},
-		{headerID, r.ID},
-		{headerType, r.Event},
-		{headerSource, source},
-		{headerTime, r.Time.String()},
-		{headerDataSchema, schemaName(r.Event, r.Version)},
 		{headerMsgID, r.ID},
-		{headerSubject, r.Entity},
 		{headerActor, r.Actor.ID},
-		{headerCorrelation, r.CorrelationID},
 		{headerCausation, r.CausationID},
+		{headerCorrelation, r.CorrelationID},
+		{headerDataSchema, schemaName(r.Event, r.Version)},
+		{headerID, r.ID},
 		{headerKey, r.Key},
 		{headerSocket, r.Socket},
+		{headerSource, source},
+		{headerSpecVersion, specVersion},
+		{headerSubject, r.Entity},
+		{headerTime, r.Time.String()},
+		{headerType, r.Event},
 	}
 	values := make([]string, len(fields))
 	header := make(nats.Header, len(fields))
+	var leaf strings.Builder
+	leaf.Grow(512)
 	for i, f := range fields {
 		if f.value == "" {
 			continue
@@ -77,8 +80,9 @@ func encode(r Record, subject, source string) (*nats.Msg, Record, int, error) {
 		values[i] = escape(f.value)
 		header[f.name] = values[i : i+1 : i+1]
 		size += len(f.name) + len(": \r\n") + len(values[i])
+		leafLine(&leaf, f.name, values[i])
 	}
-	r.origin.header = leafFields(header)
+	r.origin.header = leaf.String()
 	return &nats.Msg{Subject: subject, Header: header, Data: body}, r, size, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -57,19 +58,29 @@ func appendSized[T string | []byte](b []byte, s T) []byte {
 	return append(b, s...)
 }
 
-// appendWireHeader appends a wire's header as a leaf has it. roomlog writes headers in
-// the order of their names, so that nothing need be sorted.
+// headerLine is a line of a header, and how long the name in it is.
+type headerLine struct {
+	text string
+	name int
+}
+
+// appendWireHeader appends a wire's header as a leaf has it. The client writes the lines
+// in no order.
 func appendWireHeader(b []byte, wire string) []byte {
+	var few [24]headerLine // most have half as many
+	lines := few[:0]
+	for text := range headerLines(wire) {
+		name := strings.IndexByte(text, ':')
+		if name < 0 {
+			name = len(text)
+		}
+		lines = append(lines, headerLine{text, name})
+	}
+	slices.SortStableFunc(lines, func(a, b headerLine) int { return strings.Compare(a.text[:a.name], b.text[:b.name]) })
 	start := len(b)
 	b = append(b, 0, 0, 0, 0)
-	last := ""
-	for line := range headerLines(wire) {
-		name, _, _ := strings.Cut(line, ":")
-		if name < last {
-			return appendSized(b[:start], sortedHeader(wire))
-		}
-		last = name
-		b = append(append(b, line...), '\n')
+	for _, l := range lines {
+		b = append(append(b, l.text...), '\n')
 	}
 	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-4))
 	return b
@@ -91,39 +102,25 @@ func headerLines(wire string) iter.Seq[string] {
 	}
 }
 
-func sortedHeader(wire string) string {
-	var lines []string
-	for line := range headerLines(wire) {
-		lines = append(lines, line+"\n")
-	}
-	return sortedLines(lines)
-}
-
 // leafFields is the same of a header that the NATS client has read.
 func leafFields(header nats.Header) string {
-	var lines []string
-	for name, values := range header {
+	var leaf strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(header)) {
 		if slices.Contains(answerHeaders, name) {
 			continue
 		}
-		for _, value := range values {
-			lines = append(lines, name+": "+value+"\n")
+		for _, value := range header[name] {
+			leafLine(&leaf, name, value)
 		}
 	}
-	return sortedLines(lines)
+	return leaf.String()
 }
 
-// sortedLines joins lines in the order of their names, as the client writes them.
-func sortedLines(lines []string) string {
-	byName := func(a, b string) int {
-		a, _, _ = strings.Cut(a, ":")
-		b, _, _ = strings.Cut(b, ":")
-		return strings.Compare(a, b)
-	}
-	if !slices.IsSortedFunc(lines, byName) {
-		slices.SortStableFunc(lines, byName)
-	}
-	return strings.Join(lines, "")
+func leafLine(leaf *strings.Builder, name, value string) {
+	leaf.WriteString(name)
+	leaf.WriteString(": ")
+	leaf.WriteString(value)
+	leaf.WriteByte('\n')
 }
 
 // errNoLeaf says that bytes are not what AppendLeaf writes.

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"sync/atomic"
@@ -115,8 +116,8 @@ func (a Auditor) scan(ctx context.Context, from, to uint64) iter.Seq2[eventlog.R
 func (a Auditor) batches(q query, records iter.Seq2[eventlog.Record, error], emit func([]Line) error) error {
 	batch := make([]eventlog.Record, 0, batchSize)
 	for r, err := range records {
-		if err != nil {
-			return fmt.Errorf("read the log: %w", err)
+		if err != nil { // what came before it is shown first
+			return errors.Join(a.emit(q, batch, emit), fmt.Errorf("read the log: %w", err))
 		}
 		if !q.match(&r) {
 			continue

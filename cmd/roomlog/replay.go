@@ -52,9 +52,14 @@ func (c *replayCmd) Run(a *app) error {
 		return usageError(err)
 	}
 	if c.Show != "" {
-		return c.show(a)
+		err = c.show(a)
+	} else {
+		err = c.replay(a, filter)
 	}
-	return c.replay(a, filter)
+	if errors.Is(err, eventlog.ErrDamaged) {
+		err = fmt.Errorf("%w; roomlog verify says what else is wrong with the log", err)
+	}
+	return err
 }
 
 func (c *replayCmd) filter(now time.Time) (replay.Filter, error) {

@@ -139,7 +139,11 @@ func TestServeRefusesALossOfRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range []string{"serve", "replay", "rebuild"} {
+	if r := roomlog(t, "replay", "--data", dir); r.code != exitFailed || strings.Count(r.out, "\n") != 3 ||
+		!strings.Contains(r.stderr, "at record 4") || !strings.Contains(r.stderr, "roomlog verify") || strings.Count(r.stderr, "\n") != 1 {
+		t.Errorf("replay: %+v", r)
+	}
+	for _, command := range []string{"serve", "rebuild"} {
 		r := roomlog(t, command, "--data", dir)
 		if r.code != exitFailed || !strings.Contains(r.stderr, "record 4") || !strings.Contains(r.stderr, "serve --accept-loss") || strings.Count(r.stderr, "\n") != 1 {
 			t.Errorf("%s: exit code %d, %s", command, r.code, r.stderr)
