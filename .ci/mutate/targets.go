@@ -47,7 +47,7 @@ var targets = []struct{ file, funcs string }{
 	{"realtime/commands_connection.go", ""},
 	{"realtime/commands_messaging.go", "messagingSignals"},
 	{"realtime/commands_notifications.go", ""},
-	{"realtime/followers.go", "before"},
+	{"realtime/followers.go", "before of"},
 	{"realtime/handshakes.go", ""},
 	{"realtime/heartbeat.go", "lookAt connectNow"},
 	{"realtime/hub.go", "enter join evict deliver inOrder tell isFor excepts bitOf hear"},
