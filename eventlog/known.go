@@ -40,8 +40,8 @@ func (l *Log) checkKnown(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if index != nil && !info.ModTime().After(index.ModTime()) {
-			continue
+		if index != nil && info.ModTime().Before(index.ModTime()) {
+			continue // the kernel's clock for files ticks in milliseconds: equal says nothing
 		}
 		first, _, err := firstOfBlock(path)
 		if err != nil {
