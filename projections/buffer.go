@@ -192,8 +192,8 @@ var wipes bool
 
 // forget empties a buffer. The room that a live batch needs it keeps for the next one.
 func (b *buffer) forget() {
-	if wipes {
-		for _, slab := range b.slabs {
+	if wipes && len(b.slabs) > 0 {
+		for _, slab := range append(b.slabs[:b.current:b.current], b.slabs[b.current][:b.used]) {
 			for i := range slab {
 				slab[i] = 0xA5
 			}
