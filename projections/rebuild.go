@@ -70,10 +70,21 @@ func (m *Models) RebuildWith(ctx context.Context, o RebuildOptions) (RebuildRepo
 	start := time.Now()
 	m.auditRebuild(schema.AuditRebuildStep{State: schema.RebuildStarted, Seq: m.Applied()})
 	var report RebuildReport
-	if m.pending() {
-		return m.finishAlone(ctx, o.Progress)
+	switch {
+	case m.pending():
+		report, err = m.loadAlone(ctx, o.Progress)
+		report.OtherVersions = true
+		return report, err
+	case alone && m.Applied() == 0: // there is nothing that they could be compared with
+		report, err = m.loadAlone(ctx, o.Progress)
+	case alone:
+		if _, err = m.loadAlone(ctx, o.Progress); err != nil {
+			break
+		}
+		fallthrough
+	default:
+		report, err = m.rebuild(ctx, alone, o)
 	}
-	report, err = m.rebuild(ctx, alone, o)
 	report.Took = time.Since(start)
 	step := schema.AuditRebuildStep{Seq: m.Applied(), TookMs: report.Took.Milliseconds()}
 	if err != nil {
@@ -118,12 +129,18 @@ func (m *Models) auditRebuild(step schema.AuditRebuildStep) {
 	}
 }
 
-// finishAlone ends without Run what Run does at the start of a server whose
-// projectors have other versions.
-func (m *Models) finishAlone(ctx context.Context, progress func(Progress)) (RebuildReport, error) {
+// loadAlone brings the read models up to the end of the log as Run would, which does not
+// go on: what a server makes at its start whose projectors have other versions, too.
+func (m *Models) loadAlone(ctx context.Context, progress func(Progress)) (RebuildReport, error) {
 	start := time.Now()
-	err := m.load(ctx, m.Applied()+1, m.cfg.Log.Durable(), func(records []record) error {
+	if !m.pending() {
+		m.tracker.begin(m.Applied(), m.cfg.Log.Durable(), m.writer)
+		defer m.tracker.end()
+	}
+	to := m.cfg.Log.Durable()
+	err := m.load(ctx, m.Applied()+1, to, func(records []record) error {
 		err := m.applyBehind(records)
+		m.tracker.set("", m.writer.decided.Seq, to)
 		if p, ok := m.Rebuilding(); ok && progress != nil {
 			progress(p)
 		}
@@ -136,7 +153,7 @@ func (m *Models) finishAlone(ctx context.Context, progress func(Progress)) (Rebu
 		return RebuildReport{}, err
 	}
 	d, err := m.Digest(ctx)
-	return RebuildReport{Records: d.Seq, Took: time.Since(start), Live: d, Rebuilt: d, OtherVersions: true, TookOver: true}, err
+	return RebuildReport{Records: d.Seq, Took: time.Since(start), Live: d, Rebuilt: d, TookOver: true}, err
 }
 
 // rebuild is RebuildWith once nothing stands in its way.

@@ -59,6 +59,29 @@ func TestHistoryThroughTheLog(t *testing.T) {
 	}
 }
 
+// Without Run the read models are compared at the end of the log, however far behind
+// they were, and made where there are none.
+func TestRebuildAlone(t *testing.T) {
+	w := newWorld(t)
+	last := w.append(traffic(500, 20)...)
+	for name, behind := range map[string]uint64{"none": 0, "behind": 200, "up to date": last} {
+		w.open()
+		if err := errors.Join(w.models.load(t.Context(), 1, behind, w.models.applyBehind), w.models.settle()); err != nil {
+			t.Fatal(err)
+		}
+		var told Progress
+		report, err := w.models.Rebuild(t.Context(), func(p Progress) { told = p })
+		if err != nil || !report.TookOver || !report.Equal() || report.OtherVersions || report.Records != last ||
+			report.Live.Seq != last || report.Rebuilt.Seq != last || w.models.Applied() != last || told.Records != last {
+			t.Errorf("%s: %+v, %v; told of %d", name, report, err, told.Records)
+		}
+		w.close()
+		if err := errors.Join(removeAll(w.path(), w.path()+suffixOld)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Readers and writers notice nothing of a rebuild: no record is missed, no query
 // fails, and what is served afterwards is the new file.
 func TestRebuildWhileServing(t *testing.T) {
