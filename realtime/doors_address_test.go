@@ -280,3 +280,30 @@ func TestRequestsOfOneAddress(t *testing.T) {
 		})
 	}
 }
+
+// Who went on and on, and then waits as they were told, is let in at once.
+func TestWhoWaitsAfterAllIsLetIn(t *testing.T) {
+	g := openGateway(t, func(c *realtime.Config) { c.RateEvents, c.RateUpgrades, c.RateWindow = 100, 3, 300*time.Millisecond })
+	there := g.as("127.1.0.1")
+	opens := func() bool {
+		conn := must(there.dialer.Dial("tcp", g.addr))
+		defer conn.Close()
+		io.WriteString(conn, goodHandshake)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		return err == nil && resp.StatusCode == http.StatusSwitchingProtocols
+	}
+	for refused := 0; refused < 30; {
+		if !opens() {
+			refused++
+		}
+	}
+	wait := time.NewTicker(200 * time.Millisecond) // one a tenth of a second is allowed
+	defer wait.Stop()
+	for range 5 { // the first of them, but on a machine that has its own pace
+		<-wait.C
+		if opens() {
+			return
+		}
+	}
+	t.Error("who waits is still cut off")
+}

@@ -80,6 +80,11 @@ func TestWhatABlockMayForbidIsNotToldInDoubt(t *testing.T) {
 		t.Fatal(err)
 	}
 	fact("post:comment", "post:"+post, schema.PostComment{PostID: post, Content: "to the room"})
+	g.server.Deliver([]projections.Applied{{Record: eventlog.Record{Seq: g.log.Durable() + 1}, Outcome: projections.Outcome{Pushes: []projections.Push{
+		{Event: "post:comment", Rooms: []string{schema.PostRoom(post)}, Apart: "bob", Data: []byte("{}")},
+		{Event: "post:delete", Rooms: []string{schema.PostRoom(post)}, Data: []byte(`{"postId":"` + post + `","authorId":"bob"}`)},
+	}}}})
+	alice.hears("post:delete", "post:"+post)
 	fact("message:send", "conversation:"+talk, schema.MessageSend{ConversationID: talk, Content: "to you", MessageType: "text"})
 	alice.hears("message:send", "conversation:"+talk)
 	for _, s := range []struct {
