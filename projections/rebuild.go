@@ -70,19 +70,16 @@ func (m *Models) RebuildWith(ctx context.Context, o RebuildOptions) (RebuildRepo
 	start := time.Now()
 	m.auditRebuild(schema.AuditRebuildStep{State: schema.RebuildStarted, Seq: m.Applied()})
 	var report RebuildReport
-	switch {
-	case m.pending():
+	if m.pending() {
 		report, err = m.loadAlone(ctx, o.Progress)
 		report.OtherVersions = true
 		return report, err
-	case alone && m.Applied() == 0: // there is nothing that they could be compared with
+	}
+	comparable := !alone || m.Applied() > 0
+	if alone {
 		report, err = m.loadAlone(ctx, o.Progress)
-	case alone:
-		if _, err = m.loadAlone(ctx, o.Progress); err != nil {
-			break
-		}
-		fallthrough
-	default:
+	}
+	if comparable && err == nil {
 		report, err = m.rebuild(ctx, alone, o)
 	}
 	report.Took = time.Since(start)
