@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"roomlog/projections"
 	"roomlog/realtime"
 	"roomlog/schema"
 )
@@ -85,8 +86,17 @@ func TestKeysUsedAgain(t *testing.T) {
 	send(alice, "post:create", `{"content":"y"}`, "ack 1 KEY_REUSED")
 	send(alice, "user:follow", `{"followingId":"bob","action":"follow"}`, "ack 1 KEY_REUSED")
 	send(bob, "post:create", `{"content":"y"}`, "ack 1") // another user's keys are their own
-	if got := g.log.Last(); got != 2 {
-		t.Errorf("%d records, want 2", got)
+	applied := 0                                         // a retry that comes close behind an ack may be in the log, too, and is void there
+	err := g.models.View(func(v *projections.View) error {
+		for seq := uint64(1); seq <= g.log.Last(); seq++ {
+			if v.Outcome(seq) == "" {
+				applied++
+			}
+		}
+		return nil
+	})
+	if err != nil || applied != 2 {
+		t.Errorf("%d records have an effect, want 2; %v", applied, err)
 	}
 }
 
