@@ -2,90 +2,119 @@ package projections
 
 import (
 	"bytes"
+	"encoding/binary"
 	"hash/maphash"
 	"iter"
 	"math"
 )
 
 // buffer holds rows that a batch has read or written: a hash table by key that keeps
-// its bytes in slabs and points to them by offsets. A load holds millions of rows, and
-// one whole pass of the garbage collector over as many pointers would cost as much as
-// deciding their records does.
+// its bytes in slabs and points to them by numbers. A load holds millions of rows, and
+// a pass of the garbage collector over as many pointers would cost as much as deciding
+// their records does; and as much again would looks at memory that is in no cache. So a
+// row is one piece, found by one slot, and a value that changes is changed in its place.
 //
-// What it returns is valid until forget.
+// What it returns is valid until that row changes, or forget.
 type buffer struct {
 	slots   []slot // a power of two, at most half full
-	rows    []row
-	dirty   []uint32          // rows that were written, in the order they first were
-	last    map[string]uint32 // 1 + the last row of each owner, of a table that lists
+	taken   int    // slots that are
+	written []row  // rows that were, in the order in which they first were
 	slabs   [][]byte
-	used    int // bytes of the last slab
-	current int // index of the last slab
+	current int // index of the slab that is filling
+	used    int // bytes of it
+	full    int // bytes of the slabs before it
 }
 
-// slot points to a row: the upper half of its key's hash, then 1 + its index. 0 points to
-// none. Most slots that are passed by are told by their hashes, without a look at rows
-// that lie elsewhere in memory.
+// row is where a row begins, in steps of rowStep bytes through all slabs; 0 is none.
+// What is there is a header, the key and the value, which lies elsewhere once it has
+// outgrown its room.
+//
+// The root of an owner's rows, in a table that lists, is a row with no value that is
+// known; its key has no zero byte, which those of lists have.
+type row uint32
+
+const (
+	rowStep  = 8
+	slabBits = 22                  // of a row's number: steps in a slab, however long that is
+	slabSize = rowStep << slabBits // 32 MiB
+)
+
+// The header of a row.
+const (
+	atValue  = 0  // where the value lies, as rows do
+	atLength = 4  // of the value, in bytes
+	atRoom   = 8  // for the value
+	atBefore = 12 // the row before this one of the same owner, 0 for none
+	atKeyLen = 16
+	atFlags  = 18
+	atKey    = 20
+)
+
+// The flags of a row.
+const (
+	known  = 1 << iota // otherwise: what the file has is not known, as if it were not here
+	exists             // otherwise: no such row
+	dirty              // the file is to be told
+	listed             // in buffer.written
+)
+
+// slot points to a row: the upper half of its key's hash, then the row. 0 points to none.
+// Slots that are passed by are told by their hashes, without a look at rows that lie
+// elsewhere in memory.
 type slot uint64
 
-func slotOf(hash uint64, i int) slot { return slot(hash&^math.MaxUint32) | slot(i+1) }
+func slotOf(hash uint64, r row) slot { return slot(hash&^math.MaxUint32) | slot(r) }
 
-func (s slot) index() int { return int(uint32(s)) - 1 }
+func (s slot) row() row { return row(s) }
 
 func (s slot) may(hash uint64) bool { return uint64(s)>>32 == hash>>32 }
 
 // home is where the search for a hash begins.
 func (b *buffer) home(hash uint64) int { return int(hash>>32) & (len(b.slots) - 1) }
 
-// row is one row of a buffer. Offsets count through all slabs, each of which stands for
-// 1<<slabBits, however long it is.
-type row struct {
-	key, value       uint64 // offsets
-	keyLen, valueLen uint32
-	before           uint32 // 1 + the row before this one of the same owner, 0 for none
-	known            bool   // false: what the file has is not known, as if it were not here
-	there            bool   // false: no such row
-	dirty            bool
+// at returns the bytes that begin at a row.
+func (b *buffer) at(r row) []byte {
+	return b.slabs[r>>slabBits][(r&(1<<slabBits-1))*rowStep:]
 }
 
-const (
-	slabBits = 32
-	slabSize = 1 << 20
-)
-
-// find returns the index of the row of a key, -1 for none that is known.
-func (b *buffer) find(hash uint64, key []byte) int {
-	if i := b.index(hash, key); i >= 0 && b.rows[i].known {
-		return i
+// find returns the row of a key, 0 for none that is known.
+func (b *buffer) find(hash uint64, key []byte) row {
+	if r := b.row(hash, key); r != 0 && b.is(r, known) {
+		return r
 	}
-	return -1
+	return 0
 }
 
-// index returns the index of a key's row, known or not, -1 for none.
-func (b *buffer) index(hash uint64, key []byte) int {
-	if len(b.slots) == 0 {
-		return -1
+// row returns a key's row, known or not, 0 for none.
+func (b *buffer) row(hash uint64, key []byte) row {
+	if b.taken == 0 {
+		return 0
 	}
 	for at := b.home(hash); ; at = (at + 1) & (len(b.slots) - 1) {
 		s := b.slots[at]
 		if s == 0 {
-			return -1
+			return 0
 		}
-		if s.may(hash) && bytes.Equal(b.key(s.index()), key) {
-			return s.index()
+		if s.may(hash) && bytes.Equal(b.key(s.row()), key) {
+			return s.row()
 		}
 	}
 }
 
-// insert adds a row for a key that has none, with nothing known of it.
-func (b *buffer) insert(hash uint64, key []byte) int {
-	if 2*(len(b.rows)+1) > len(b.slots) {
+// insert adds a row for a key that has none, with nothing known of it and room for a
+// value.
+func (b *buffer) insert(hash uint64, key []byte, room int) row {
+	if 2*(b.taken+1) > len(b.slots) {
 		b.grow()
 	}
-	i := len(b.rows)
-	b.rows = append(b.rows, row{key: b.keep(key), keyLen: uint32(len(key))})
-	b.place(slotOf(hash, i))
-	return i
+	r, data := b.take(atKey + len(key) + room)
+	clear(data[:atKey])
+	binary.LittleEndian.PutUint16(data[atKeyLen:], uint16(len(key)))
+	copy(data[atKey:], key)
+	binary.LittleEndian.PutUint32(data[atRoom:], uint32(len(data)-atKey-len(key)))
+	b.place(slotOf(hash, r))
+	b.taken++
+	return r
 }
 
 // place puts a slot where the search for its hash comes by.
@@ -101,6 +130,7 @@ func (b *buffer) place(s slot) {
 func (b *buffer) grow() {
 	old := b.slots
 	b.slots = make([]slot, max(64, 2*len(old)))
+	inHugePages(b.slots)
 	for _, s := range old {
 		if s != 0 {
 			b.place(s)
@@ -109,27 +139,99 @@ func (b *buffer) grow() {
 }
 
 // set gives a row a value, nil for no such row.
-func (b *buffer) set(i int, value []byte) {
-	r := &b.rows[i]
-	r.known, r.there = true, value != nil
-	r.value, r.valueLen = b.keep(value), uint32(len(value))
+func (b *buffer) set(r row, value []byte) {
+	data := b.at(r)
+	if wipes {
+		overwrite(b.value(r))
+	}
+	flags := data[atFlags]&^exists | known
+	if value != nil {
+		flags |= exists
+		if wipes || uint32(len(value)) > binary.LittleEndian.Uint32(data[atRoom:]) {
+			moved, room := b.take(max(2*len(value), 32))
+			binary.LittleEndian.PutUint32(data[atValue:], uint32(moved))
+			binary.LittleEndian.PutUint32(data[atRoom:], uint32(len(room)))
+		}
+		binary.LittleEndian.PutUint32(data[atLength:], uint32(len(value)))
+		copy(b.room(data), value)
+	}
+	data[atFlags] = flags
+}
+
+// room returns where a row's value is, and what there is behind it.
+func (b *buffer) room(data []byte) []byte {
+	if moved := row(binary.LittleEndian.Uint32(data)); moved != 0 {
+		return b.at(moved)
+	}
+	return data[atKey+int(binary.LittleEndian.Uint16(data[atKeyLen:])):]
+}
+
+func (b *buffer) key(r row) []byte {
+	data := b.at(r)
+	end := atKey + int(binary.LittleEndian.Uint16(data[atKeyLen:]))
+	return data[atKey:end:end]
+}
+
+// value returns a row's value, nil for no such row.
+func (b *buffer) value(r row) []byte {
+	data := b.at(r)
+	if data[atFlags]&exists == 0 {
+		return nil
+	}
+	length := binary.LittleEndian.Uint32(data[atLength:])
+	return b.room(data)[:length:length]
+}
+
+// is reports whether a row has all of some flags.
+func (b *buffer) is(r row, flags byte) bool { return b.at(r)[atFlags]&flags == flags }
+
+func (b *buffer) flags(r row) byte { return b.at(r)[atFlags] }
+
+func (b *buffer) setFlags(r row, flags byte) { b.at(r)[atFlags] = flags }
+
+// mark notes that a row is written.
+func (b *buffer) mark(r row) {
+	flags := b.flags(r)
+	if flags&listed == 0 {
+		b.written = append(b.written, r)
+	}
+	b.setFlags(r, flags|dirty|listed)
 }
 
 // chain adds a row to those of its owner.
-func (b *buffer) chain(i int) {
-	if b.last == nil {
-		b.last = make(map[string]uint32)
+func (b *buffer) chain(r row) {
+	owner := ownerOf(b.key(r))
+	hash := hashOf(owner)
+	root := b.row(hash, owner)
+	if root == 0 {
+		root = b.insert(hash, owner, 0)
 	}
-	owner := ownerOf(b.key(i))
-	b.rows[i].before = b.last[string(owner)]
-	b.last[string(owner)] = uint32(i + 1)
+	last := b.at(root)[atBefore:]
+	copy(b.at(r)[atBefore:], last[:4])
+	binary.LittleEndian.PutUint32(last, uint32(r))
 }
 
 // ofOwner yields the rows of the owner that a prefix begins with.
-func (b *buffer) ofOwner(prefix []byte) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		for i := b.last[string(ownerOf(prefix))]; i != 0 && yield(int(i-1)); {
-			i = b.rows[i-1].before
+func (b *buffer) ofOwner(prefix []byte) iter.Seq[row] {
+	return func(yield func(row) bool) {
+		owner := ownerOf(prefix)
+		r := b.row(hashOf(owner), owner)
+		for r != 0 {
+			r = row(binary.LittleEndian.Uint32(b.at(r)[atBefore:]))
+			if r != 0 && !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// rows yields all rows, in no order.
+func (b *buffer) rows() iter.Seq[row] {
+	return func(yield func(row) bool) {
+		for _, s := range b.slots {
+			if s != 0 && !yield(s.row()) {
+				return
+			}
 		}
 	}
 }
@@ -140,73 +242,68 @@ func ownerOf(key []byte) []byte {
 	return owner
 }
 
-func (b *buffer) key(i int) []byte { return b.slice(b.rows[i].key, b.rows[i].keyLen) }
-
-// value returns a row's value, nil for no such row.
-func (b *buffer) value(i int) []byte {
-	r := &b.rows[i]
-	if !r.there {
-		return nil
+// take takes so many bytes of the slabs, and what is left of the last step.
+func (b *buffer) take(size int) (row, []byte) {
+	size = (size + rowStep - 1) &^ (rowStep - 1)
+	if len(b.slabs) == 0 || b.used+size > len(b.slabs[b.current]) {
+		b.nextSlab(size)
 	}
-	return b.slice(r.value, r.valueLen)
-}
-
-// keep copies bytes into the slabs.
-func (b *buffer) keep(data []byte) uint64 {
-	if len(b.slabs) == 0 || b.used+len(data) > len(b.slabs[b.current]) {
-		b.nextSlab(len(data))
-	}
-	at := uint64(b.current)<<slabBits | uint64(b.used)
-	b.used += copy(b.slabs[b.current][b.used:], data)
-	return at
+	r := row(b.current<<slabBits | b.used/rowStep)
+	data := b.slabs[b.current][b.used : b.used+size : b.used+size]
+	b.used += size
+	return r, data
 }
 
 // nextSlab begins a slab that has room for so many bytes: one that was used before
 // forget, or a new one. The first ones are small, for batches are.
 func (b *buffer) nextSlab(room int) {
+	b.full += b.used
 	for b.current+1 < len(b.slabs) {
 		b.current, b.used = b.current+1, 0
 		if len(b.slabs[b.current]) >= room {
 			return
 		}
 	}
+	b.used = 0
+	if len(b.slabs) == 0 {
+		b.used = rowStep // row 0 is none
+	}
 	size := min(slabSize, 4096<<min(len(b.slabs), 16))
-	b.slabs = append(b.slabs, make([]byte, max(size, room)))
-	b.current, b.used = len(b.slabs)-1, 0
-}
-
-func (b *buffer) slice(offset uint64, length uint32) []byte {
-	at := offset & math.MaxUint32
-	end := at + uint64(length)
-	return b.slabs[offset>>slabBits][at:end:end]
+	slab := make([]byte, max(size, b.used+room))
+	inHugePages(slab)
+	b.slabs = append(b.slabs, slab)
+	b.current = len(b.slabs) - 1
 }
 
 // held is how many bytes the buffer takes, about.
-func (b *buffer) held() int {
-	const rowCost = 32 + 3*8 + 4 // the row, its slots and its mark
-	return b.current*slabSize + b.used + len(b.rows)*rowCost
-}
+func (b *buffer) held() int { return b.full + b.used + len(b.slots)*8 + cap(b.written)*4 }
 
-// wipes makes forget overwrite what it forgets: tests then see who still holds it.
+// wipes has what changes or is forgotten overwritten: tests then see who still holds it.
 var wipes bool
+
+func overwrite(data []byte) {
+	for i := range data {
+		data[i] = 0xA5
+	}
+}
 
 // forget empties a buffer. The room that a live batch needs it keeps for the next one.
 func (b *buffer) forget() {
 	if wipes && len(b.slabs) > 0 {
-		for _, slab := range append(b.slabs[:b.current:b.current], b.slabs[b.current][:b.used]) {
-			for i := range slab {
-				slab[i] = 0xA5
-			}
+		for _, slab := range b.slabs[:b.current] {
+			overwrite(slab)
 		}
+		overwrite(b.slabs[b.current][:b.used])
 	}
-	if len(b.rows) > 1<<16 || len(b.slabs) > 16 {
+	if b.taken > 1<<16 || b.held() > 16<<20 {
 		*b = buffer{}
 		return
 	}
-	clear(b.slots)
-	clear(b.last)
-	b.rows, b.dirty = b.rows[:0], b.dirty[:0]
-	b.current, b.used = 0, 0
+	if b.taken > 0 {
+		clear(b.slots)
+	}
+	b.taken, b.written = 0, b.written[:0]
+	b.current, b.used, b.full = 0, rowStep, 0
 }
 
 var hashSeed = maphash.MakeSeed()

@@ -19,34 +19,34 @@ func TestBufferIsAMap(t *testing.T) {
 			keys := rapid.SliceOfN(rapid.StringMatching(`(user:)?[ab\x00]{0,12}x`), 1, 300).Draw(t, "keys")
 			for n, key := range keys {
 				hash := hashOf([]byte(key))
-				i := b.index(hash, []byte(key))
-				if _, has := want[key]; has != (i >= 0) {
-					t.Fatalf("%q is at %d, there %v", key, i, has)
+				r := b.row(hash, []byte(key))
+				if _, has := want[key]; has != (r != 0) {
+					t.Fatalf("%q is at %d, there %v", key, r, has)
 				} else if !has {
-					if i = b.insert(hash, []byte(key)); b.find(hash, []byte(key)) >= 0 {
+					if r = b.insert(hash, []byte(key), n%40); b.find(hash, []byte(key)) != 0 {
 						t.Fatalf("%q is known before anything is", key)
 					}
-					b.dirty = append(b.dirty, uint32(i))
+					b.mark(r)
 				}
 				value := bytes.Repeat([]byte{byte(n)}, 1+rapid.IntRange(0, 3000).Draw(t, "size"))
-				b.set(i, value)
+				b.set(r, value)
 				want[key] = string(value)
 			}
 			for key, value := range want {
-				i := b.find(hashOf([]byte(key)), []byte(key))
-				if i < 0 || string(b.key(i)) != key || string(b.value(i)) != value {
-					t.Fatalf("%q is at %d", key, i)
+				r := b.find(hashOf([]byte(key)), []byte(key))
+				if r == 0 || string(b.key(r)) != key || string(b.value(r)) != value {
+					t.Fatalf("%q is at %d", key, r)
 				}
 			}
 			var order []string
-			for _, i := range b.inOrder() {
-				order = append(order, string(b.key(int(i))))
+			for _, r := range b.inOrder() {
+				order = append(order, string(b.key(r)))
 			}
 			if !slices.Equal(order, slices.Sorted(maps.Keys(want))) {
 				t.Fatalf("in order: %q", order)
 			}
 			b.forget()
-			if b.find(hashOf([]byte(keys[0])), []byte(keys[0])) >= 0 {
+			if b.find(hashOf([]byte(keys[0])), []byte(keys[0])) != 0 {
 				t.Fatal("it remembers")
 			}
 		}
@@ -58,15 +58,15 @@ func TestBufferOfGreatRows(t *testing.T) {
 	var b buffer
 	for i := range 1<<16 + 1 {
 		key := []byte(fmt.Sprint(i))
-		b.set(b.insert(hashOf(key), key), []byte("value"))
+		b.set(b.insert(hashOf(key), key, 0), []byte("value"))
 	}
-	great := bytes.Repeat([]byte("x"), 3*slabSize)
+	great := bytes.Repeat([]byte("x"), 2*slabSize)
 	key := []byte("great")
-	b.set(b.insert(hashOf(key), key), great)
+	b.set(b.insert(hashOf(key), key, 0), great)
 	if !bytes.Equal(b.value(b.find(hashOf(key), key)), great) {
 		t.Error("a great row is not what it was")
 	}
-	if held := b.held(); held < 3*slabSize {
+	if held := b.held(); held < 2*slabSize {
 		t.Errorf("it says that it holds %d bytes", held)
 	}
 	if b.forget(); b.slabs != nil || b.held() != 0 {
@@ -118,8 +118,8 @@ func BenchmarkTable(b *testing.B) {
 		var buf buffer
 		for _, key := range keys {
 			hash := hashOf(key)
-			if buf.index(hash, key) < 0 {
-				buf.set(buf.insert(hash, key), value)
+			if buf.row(hash, key) == 0 {
+				buf.set(buf.insert(hash, key, len(value)), value)
 			}
 		}
 	}

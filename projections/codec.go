@@ -63,28 +63,40 @@ func (f *fields) part(whole string) string {
 	return whole[end-n : end]
 }
 
+// keyRoom is room for most keys, on the stack of who looks them up: the functions that
+// make them are small enough to be inlined, and tables keep copies.
+const keyRoom = 96
+
 // pair is the key of a relation: all of a's lie together, in the order of b. No
 // id holds a zero byte.
 func pair(a, b string) []byte {
-	k := make([]byte, 0, len(a)+1+len(b))
-	k = append(k, a...)
-	k = append(k, 0)
-	return append(k, b...)
+	return append(append(append(make([]byte, 0, keyRoom), a...), 0), b...)
 }
 
 // place is the key of an entry in a list of owner's, in the order of the log.
 func place(owner string, seq uint64) []byte {
-	k := make([]byte, 0, len(owner)+9)
-	k = append(k, owner...)
-	k = append(k, 0)
-	return binary.BigEndian.AppendUint64(k, seq)
+	return binary.BigEndian.AppendUint64(owned(owner), seq)
 }
 
 // owned is the prefix of all keys that pair and place make for owner.
-func owned(owner string) []byte { return append([]byte(owner), 0) }
+func owned(owner string) []byte {
+	return append(append(make([]byte, 0, keyRoom), owner...), 0)
+}
 
 // seqKey is the key of what one record made.
-func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
+func seqKey(seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(make([]byte, 0, 8), seq)
+}
+
+// within is the key of what one record made in something else.
+func within(outer, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(make([]byte, 0, 16), outer), seq)
+}
+
+// by is the key of what a user did to what one record made.
+func by(seq uint64, user string) []byte {
+	return append(binary.BigEndian.AppendUint64(make([]byte, 0, keyRoom), seq), user...)
+}
 
 // seqOf reads the place at the end of a key.
 func seqOf(key []byte) uint64 {

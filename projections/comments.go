@@ -14,8 +14,7 @@ type comment struct {
 	content            string
 }
 
-func (c comment) encode() []byte {
-	b := make([]byte, 0, len(c.content)+len(c.author)+80)
+func (c comment) encode(b []byte) []byte {
 	b = appendText(b, c.id)
 	b = appendText(b, c.author)
 	b = appendText(b, c.parent)
@@ -42,8 +41,8 @@ type whereabouts struct {
 	postID    string
 }
 
-func (w whereabouts) encode() []byte {
-	b := append(make([]byte, 0, len(w.postID)+16), byte(w.fate))
+func (w whereabouts) encode(b []byte) []byte {
+	b = append(b, byte(w.fate))
 	b = binary.AppendUvarint(b, w.post)
 	b = binary.AppendUvarint(b, w.seq)
 	return append(b, w.postID...)
@@ -59,7 +58,7 @@ func (w whereabouts) describe() Fields {
 }
 
 func commentKey(post, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(seqKey(post), seq)
+	return within(post, seq)
 }
 
 // find returns where a comment of a post is, or was if it is deleted.
@@ -103,8 +102,8 @@ func (f *feeds) createComment(r *record, d *schema.PostComment) (verdict, error)
 	}
 	c := comment{id: r.ID, author: r.Actor.ID, parent: d.ParentID, created: r.Time, content: d.Content}
 	h.comments++
-	f.comments.put(commentKey(h.seq, r.Seq), c.encode())
-	f.commentPlace.put([]byte(r.ID), whereabouts{post: h.seq, seq: r.Seq, postID: d.PostID}.encode())
+	f.comments.put(commentKey(h.seq, r.Seq), c.encode(f.comments.blank()))
+	f.commentPlace.put([]byte(r.ID), whereabouts{post: h.seq, seq: r.Seq, postID: d.PostID}.encode(f.commentPlace.blank()))
 	f.setPost(d.PostID, h)
 	v := f.commentCreated(r, d, h.comments)
 	v.owner, v.answered = h.author, answered
@@ -140,7 +139,7 @@ func (f *feeds) updateComment(r *record, d *schema.CommentUpdate) (verdict, erro
 		return void(code), nil
 	}
 	c.content, c.updated = d.Content, r.Time
-	f.comments.put(commentKey(w.post, w.seq), c.encode())
+	f.comments.put(commentKey(w.post, w.seq), c.encode(f.comments.blank()))
 	return f.commentUpdated(r, d, h.comments), nil
 }
 
@@ -162,7 +161,7 @@ func (f *feeds) deleteComment(r *record, d *schema.CommentDelete) (verdict, erro
 	h.comments--
 	f.comments.remove(commentKey(w.post, w.seq))
 	w.fate = deleted
-	f.commentPlace.put([]byte(d.CommentID), w.encode())
+	f.commentPlace.put([]byte(d.CommentID), w.encode(f.commentPlace.blank()))
 	f.setPost(d.PostID, h)
 	return f.commentDeleted(r, d, h.comments), nil
 }

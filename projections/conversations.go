@@ -41,8 +41,7 @@ type conversation struct {
 	lastAt         schema.Time // and time
 }
 
-func (h conversation) encode() []byte {
-	b := make([]byte, 0, len(h.creator)+len(h.name)+48)
+func (h conversation) encode(b []byte) []byte {
 	b = append(b, marker(h.deleted), marker(h.group))
 	b = binary.AppendUvarint(b, h.seq)
 	b = appendTime(b, h.created)
@@ -83,7 +82,7 @@ func (c *conversations) conversation(id string) (h conversation, ok bool) {
 }
 
 func (c *conversations) setConversation(id string, h conversation) {
-	c.heads.put([]byte(id), h.encode())
+	c.heads.put([]byte(id), h.encode(c.heads.blank()))
 }
 
 // participant is an entry of a roster.
@@ -112,7 +111,7 @@ func (c *conversations) roster(id string) []participant {
 }
 
 func (c *conversations) setRoster(id string, roster []participant) {
-	var row []byte
+	row := c.rosters.blank()
 	for _, p := range roster {
 		row = appendText(row, p.user)
 		row = binary.AppendUvarint(row, p.joined)
@@ -149,8 +148,8 @@ type membership struct {
 	own, gone       uint64
 }
 
-func (m membership) encode() []byte {
-	b := binary.AppendUvarint(make([]byte, 0, 32), m.joined)
+func (m membership) encode(b []byte) []byte {
+	b = binary.AppendUvarint(b, m.joined)
 	b = appendTime(b, m.at)
 	for _, n := range [...]uint64{m.since, m.floor, m.delivered, m.read, m.own, m.gone} {
 		b = binary.AppendUvarint(b, n)
@@ -193,7 +192,7 @@ func (c *conversations) membership(user, id string) (m membership, ok bool) {
 }
 
 func (c *conversations) setMembership(user, id string, m membership) {
-	c.members.put(pair(user, id), m.encode())
+	c.members.put(pair(user, id), m.encode(c.members.blank()))
 }
 
 // join makes a user a participant as of a record: their time begins there.

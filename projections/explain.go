@@ -46,10 +46,10 @@ func (m *Models) Explain(r eventlog.Record) (changes []Change, err error) {
 // changes appends the rows that differ from those in the file, in the order of their
 // keys.
 func (t *table) changes(all []Change) []Change {
-	for _, i := range t.inOrder() {
-		key, now := t.key(int(i)), t.value(int(i))
+	for _, r := range t.inOrder() {
+		key, now := t.key(r), t.value(r)
 		before := t.lookup(key)
-		if !t.rows[i].dirty || bytes.Equal(before, now) && (before == nil) == (now == nil) {
+		if !t.is(r, dirty) || bytes.Equal(before, now) && (before == nil) == (now == nil) {
 			continue
 		}
 		c := Change{Model: t.projector, Table: t.name}

@@ -28,10 +28,10 @@ type timelineEntry struct {
 	content string // what the sharer said
 }
 
-func entryOfPost(postID string) []byte { return appendText(nil, postID) }
-
-func (e timelineEntry) encode() []byte {
-	b := appendText(make([]byte, 0, 64+len(e.content)), e.postID)
+func (e timelineEntry) encode(b []byte) []byte {
+	if b = appendText(b, e.postID); e.shareID == "" {
+		return b
+	}
 	b = appendText(b, e.shareID)
 	b = appendTime(b, e.at)
 	return appendText(b, e.content)
@@ -63,7 +63,7 @@ func (f *feeds) share(r *record, d *schema.PostShare) (verdict, error) {
 	h.shares++
 	f.sharers.put(key, seqKey(r.Seq))
 	f.shares.put([]byte(r.ID), seqKey(r.Seq))
-	f.timelines.put(place(r.Actor.ID, r.Seq), e.encode())
+	f.timelines.put(place(r.Actor.ID, r.Seq), e.encode(f.timelines.blank()))
 	f.setPost(d.PostID, h)
 	return f.shared(r, d, h.shares), nil
 }
@@ -78,7 +78,7 @@ func (f *feeds) shared(r *record, d *schema.PostShare, count uint64) verdict {
 	}, schema.PostRoom(d.PostID), schema.UserRoom(h.author)).butApartFrom(r.Actor.ID)
 }
 
-func sharerKey(post uint64, user string) []byte { return append(seqKey(post), user...) }
+func sharerKey(post uint64, user string) []byte { return by(post, user) }
 
 // placeOf returns the place of a post or share, of a deleted one too.
 func (f *feeds) placeOf(id string) (seq uint64, ok bool) {

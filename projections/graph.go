@@ -32,8 +32,7 @@ type user struct {
 	apart                uint64 // how many a block keeps apart from them
 }
 
-func (u user) encode() []byte {
-	b := make([]byte, 0, len(u.username)+len(u.avatar)+9)
+func (u user) encode(b []byte) []byte {
 	b = appendText(b, u.username)
 	b = appendText(b, u.avatar)
 	b = binary.AppendUvarint(b, u.followers)
@@ -74,7 +73,7 @@ func (g *graph) user(id string) (u user, ok bool) {
 	return decodeUser(row), true
 }
 
-func (g *graph) setUser(id string, u user) { g.users.put([]byte(id), u.encode()) }
+func (g *graph) setUser(id string, u user) { g.users.put([]byte(id), u.encode(g.users.blank())) }
 
 // meet makes sure that a user exists, under the name they act with.
 func (g *graph) meet(a schema.Actor) {

@@ -53,10 +53,10 @@ func (h *history) add(name string, m mention) {
 	key := place(name, openChunk)
 	row := h.names.get(key)
 	if row == nil {
-		h.names.put(key, appendMention(nil, nil, m))
+		h.names.put(key, appendMention(h.names.blank(), nil, m))
 		return
 	}
-	chunk := appendMention(make([]byte, 0, len(row)+8), row, m)
+	chunk := appendMention(h.names.blank(), row, m)
 	if chunk[0] < chunkLength {
 		h.names.put(key, chunk)
 		return
@@ -148,7 +148,7 @@ func (h *history) observe(r *record, v *verdict) error {
 		h.voids.put(seqKey(r.Seq), []byte(v.Code))
 	}
 	if v.count != 0 {
-		h.counts.put(seqKey(r.Seq), binary.AppendUvarint(nil, v.count))
+		h.counts.put(seqKey(r.Seq), binary.AppendUvarint(h.counts.blank(), v.count))
 	}
 	var listed [6]struct {
 		name   string

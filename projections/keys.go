@@ -31,8 +31,7 @@ type answer struct {
 	result []byte
 }
 
-func (a answer) encode() []byte {
-	b := make([]byte, 0, 32+len(a.result))
+func (a answer) encode(b []byte) []byte {
 	b = appendTime(b, a.at)
 	b = binary.AppendUvarint(b, a.seq)
 	b = append(b, a.hash[:]...)
@@ -100,8 +99,8 @@ func (k *keys) observe(r *record, v *verdict) error {
 	}
 	now, head, tail := k.state()
 	a := answer{at: now, seq: r.Seq, hash: commandHash(r), result: v.Result}
-	k.answers.put(pair(r.Actor.ID, r.Key), a.encode())
-	item := appendTime(nil, now)
+	k.answers.put(pair(r.Actor.ID, r.Key), a.encode(k.answers.blank()))
+	item := appendTime(k.queue.blank(), now)
 	item = binary.AppendUvarint(item, r.Seq)
 	item = append(item, pair(r.Actor.ID, r.Key)...)
 	k.queue.put(seqKey(tail), item)
@@ -144,8 +143,7 @@ func (k *keys) state() (now schema.Time, head, tail uint64) {
 }
 
 func (k *keys) setState(now schema.Time, head, tail uint64) {
-	b := make([]byte, 0, 24)
-	b = appendTime(b, now)
+	b := appendTime(k.clock.blank(), now)
 	b = binary.AppendUvarint(b, head)
 	k.clock.put(clockRow, binary.AppendUvarint(b, tail))
 }

@@ -19,8 +19,8 @@ type likeable struct {
 	author     string
 }
 
-func (l likeable) encode() []byte {
-	b := append(make([]byte, 0, len(l.author)+13), marker(l.removed))
+func (l likeable) encode(b []byte) []byte {
+	b = append(b, marker(l.removed))
 	b = binary.AppendUvarint(b, l.seq)
 	b = binary.AppendUvarint(b, l.count)
 	return append(b, l.author...)
@@ -35,7 +35,7 @@ func (l likeable) describe() Fields {
 	return Fields{{"removed", l.removed}, {"seq", l.seq}, {"author", l.author}, {"likes", l.count}}
 }
 
-func likeKey(post uint64, user string) []byte { return append(seqKey(post), user...) }
+func likeKey(post uint64, user string) []byte { return by(post, user) }
 
 // post returns a post that is there.
 func (l *likes) post(id string) (p likeable, ok bool) {
@@ -53,14 +53,14 @@ func (l *likes) observe(r *record, v *verdict) error {
 	}
 	switch r.Event {
 	case "post:create":
-		l.posts.put([]byte(r.ID), likeable{seq: r.Seq, author: r.Actor.ID}.encode())
+		l.posts.put([]byte(r.ID), likeable{seq: r.Seq, author: r.Actor.ID}.encode(l.posts.blank()))
 	case "post:delete":
 		l.posts.remove([]byte(r.data.(*schema.PostRef).PostID))
 	case "admin:remove", "admin:restore":
 		if t, now, _ := moderatedContent(r, v); t.Type == schema.TargetPost {
 			p, _ := l.post(t.ID)
 			p.removed = now == removed
-			l.posts.put([]byte(t.ID), p.encode())
+			l.posts.put([]byte(t.ID), p.encode(l.posts.blank()))
 		}
 	}
 	return nil
@@ -86,7 +86,7 @@ func (l *likes) like(r *record, d *schema.PostAction) (verdict, error) {
 	default:
 		return void(schema.InvalidField), nil
 	}
-	l.posts.put([]byte(d.PostID), p.encode())
+	l.posts.put([]byte(d.PostID), p.encode(l.posts.blank()))
 	v := l.liked(r, d, p.count)
 	v.owner = p.author
 	return v, nil

@@ -19,8 +19,7 @@ type message struct {
 	content         string
 }
 
-func (m message) encode() []byte {
-	b := make([]byte, 0, len(m.sender)+len(m.content)+len(m.media)+96)
+func (m message) encode(b []byte) []byte {
 	b = appendText(b, m.sender)
 	b = appendText(b, m.id)
 	b = appendText(b, m.kind)
@@ -49,7 +48,7 @@ func senderOf(row []byte) []byte {
 }
 
 func messageKey(conversation, number uint64) []byte {
-	return binary.BigEndian.AppendUint64(seqKey(conversation), number)
+	return within(conversation, number)
 }
 
 // position is a row of places. It stays when the message is deleted: its id still
@@ -60,8 +59,8 @@ type position struct {
 	sender               string
 }
 
-func (p position) encode() []byte {
-	b := append(make([]byte, 0, len(p.sender)+16), byte(p.fate))
+func (p position) encode(b []byte) []byte {
+	b = append(b, byte(p.fate))
 	b = binary.AppendUvarint(b, p.conversation)
 	b = binary.AppendUvarint(b, p.number)
 	return append(b, p.sender...)
@@ -120,8 +119,8 @@ func (c *conversations) send(r *record, d *schema.MessageSend) (verdict, error) 
 	h.total++
 	h.last, h.lastAt = r.Seq, r.Time
 	m.own++
-	c.messages.put(messageKey(h.seq, h.total), said.encode())
-	c.places.put([]byte(r.ID), position{conversation: h.seq, number: h.total, sender: r.Actor.ID}.encode())
+	c.messages.put(messageKey(h.seq, h.total), said.encode(c.messages.blank()))
+	c.places.put([]byte(r.ID), position{conversation: h.seq, number: h.total, sender: r.Actor.ID}.encode(c.places.blank()))
 	c.setMembership(r.Actor.ID, d.ConversationID, m)
 	c.setConversation(d.ConversationID, h)
 	v := c.messageSent(r, d, 0)
@@ -183,7 +182,7 @@ func (c *conversations) edit(r *record, d *schema.MessageEdit) (verdict, error) 
 	key := messageKey(p.conversation, p.number)
 	said := decodeMessage(c.messages.get(key))
 	said.content, said.edited = d.Content, r.Time
-	c.messages.put(key, said.encode())
+	c.messages.put(key, said.encode(c.messages.blank()))
 	return c.messageEdited(r, d, 0), nil
 }
 
@@ -206,7 +205,7 @@ func (c *conversations) unsend(r *record, d *schema.MessageRef) (verdict, error)
 	}
 	c.messages.remove(messageKey(p.conversation, p.number))
 	p.fate = deleted
-	c.places.put([]byte(d.MessageID), p.encode())
+	c.places.put([]byte(d.MessageID), p.encode(c.places.blank()))
 	c.missing(d.ConversationID, p, 1)
 	v := c.messageDeleted(r, d, 0)
 	v.number = p.number

@@ -45,7 +45,7 @@ func (m *moderation) suspend(r *record, d *schema.AdminSuspend) (verdict, error)
 			return void(schema.InvalidField), nil
 		}
 	}
-	m.suspensions.put([]byte(d.UserID), appendTime(nil, until))
+	m.suspensions.put([]byte(d.UserID), appendTime(m.suspensions.blank(), until))
 	v := m.userSuspended(r, d, 0)
 	v.suspended = d.UserID
 	return v, nil
@@ -90,5 +90,5 @@ func (m *moderation) open() uint64 {
 }
 
 func (m *moderation) countOpen(by int) {
-	m.counts.put([]byte(schema.StatusOpen), binary.AppendUvarint(nil, m.open()+uint64(by)))
+	m.counts.put([]byte(schema.StatusOpen), binary.AppendUvarint(m.counts.blank(), m.open()+uint64(by)))
 }

@@ -210,7 +210,7 @@ func (f *feeds) turnPost(id string, now fate) {
 		f.timelines.remove(key)
 		f.countPosts(h.author, -1)
 	} else {
-		f.timelines.put(key, entryOfPost(id))
+		f.timelines.put(key, timelineEntry{postID: id}.encode(f.timelines.blank()))
 		f.countPosts(h.author, 1)
 	}
 }
@@ -219,7 +219,7 @@ func (f *feeds) turnComment(id string, now fate) {
 	w := decodeWhereabouts(f.commentPlace.get([]byte(id)))
 	h := decodeHead(f.posts.get([]byte(w.postID)))
 	w.fate = now
-	f.commentPlace.put([]byte(id), w.encode())
+	f.commentPlace.put([]byte(id), w.encode(f.commentPlace.blank()))
 	if key := commentKey(w.post, w.seq); now == removed {
 		move(&f.comments, &f.withheld, key)
 		h.comments--
@@ -237,7 +237,7 @@ func (c *conversations) observe(r *record, v *verdict) error {
 	}
 	p := decodePosition(c.places.get([]byte(t.ID)))
 	p.fate = now
-	c.places.put([]byte(t.ID), p.encode())
+	c.places.put([]byte(t.ID), p.encode(c.places.blank()))
 	v.number = p.number
 	if key := messageKey(p.conversation, p.number); now == removed {
 		move(&c.messages, &c.withheld, key)

@@ -16,8 +16,8 @@ type report struct {
 	resolution, note, resolvedBy string
 }
 
-func (p report) encode() []byte {
-	b := binary.AppendUvarint(make([]byte, 0, len(p.reporter)+len(p.reason)+len(p.note)+96), p.seq)
+func (p report) encode(b []byte) []byte {
+	b = binary.AppendUvarint(b, p.seq)
 	b = appendTime(b, p.created)
 	b = appendTime(b, p.resolvedAt)
 	for _, s := range [...]string{
@@ -74,7 +74,7 @@ func (m *moderation) report(r *record, d *schema.AdminReport) (verdict, error) {
 		return verdict{}, fmt.Errorf("the report id %s is taken", r.ID)
 	}
 	p := report{seq: r.Seq, created: r.Time, reporter: r.Actor.ID, reason: d.Reason, target: d.Target}
-	m.reports.put([]byte(r.ID), p.encode())
+	m.reports.put([]byte(r.ID), p.encode(m.reports.blank()))
 	for _, key := range p.listed() {
 		m.lists.put(key, []byte(r.ID))
 	}
@@ -108,7 +108,7 @@ func (m *moderation) resolve(r *record, d *schema.AdminResolveReport) (verdict, 
 	for _, key := range p.listed() {
 		m.lists.put(key, []byte(d.ReportID))
 	}
-	m.reports.put([]byte(d.ReportID), p.encode())
+	m.reports.put([]byte(d.ReportID), p.encode(m.reports.blank()))
 	m.waiting.remove(waitingKey(p.reporter, p.target))
 	m.countOpen(-1)
 	return m.resolved(r, d, 0), nil

@@ -46,8 +46,7 @@ const (
 // itemKey is the key of a row of items.
 func itemKey(user string, seq uint64, kind byte) []byte { return append(place(user, seq), kind) }
 
-func (it *item) encode() []byte {
-	b := make([]byte, 0, 160)
+func (it *item) encode(b []byte) []byte {
 	for _, s := range [...]string{it.ident(), it.sender, it.post, it.comment, it.message, it.conversation} {
 		b = appendText(b, s)
 	}
@@ -105,8 +104,7 @@ func (it *item) awaits() bool { return it.kind == kindMessage && it.readAt == 0 
 // A row of messages holds the items of a conversation in the order of their users.
 // What the same message made is written once: the place is 0 where it is that of the
 // item before.
-func encodeAwaiting(all []item) []byte {
-	b := make([]byte, 0, 80+len(all)*32)
+func encodeAwaiting(b []byte, all []item) []byte {
 	last := uint64(0)
 	for i := range all {
 		it := &all[i]
@@ -165,7 +163,7 @@ func (n *notifications) setAwaiting(conversation string, all []item) {
 		n.messages.remove([]byte(conversation))
 		return
 	}
-	n.messages.put([]byte(conversation), encodeAwaiting(all))
+	n.messages.put([]byte(conversation), encodeAwaiting(n.messages.blank(), all))
 }
 
 // seatOf returns where a user's item is in a row of messages, or would be.
@@ -185,7 +183,7 @@ func (n *notifications) awaiting(user, conversation string) *item {
 // put writes an item that was there before, or is not one of messages.
 func (n *notifications) put(it *item) {
 	if !it.awaits() {
-		n.items.put(itemKey(it.user, it.seq, it.kind), it.encode())
+		n.items.put(itemKey(it.user, it.seq, it.kind), it.encode(n.items.blank()))
 		return
 	}
 	all := n.awaitingIn(it.conversation)
@@ -282,11 +280,7 @@ func aboutUser(id string) string { return "@" + id }
 // subjectKey is the key of a row of subjects. Of likes, follows and requests there is
 // one a sender, so that the act is found that is taken back, or done again.
 func subjectKey(subject, user string, kind byte, sender string, seq uint64) []byte {
-	k := make([]byte, 0, len(subject)+len(user)+len(sender)+12)
-	k = append(k, subject...)
-	k = append(k, 0)
-	k = append(k, user...)
-	k = append(k, 0, kind)
+	k := append(append(pair(subject, user), 0), kind)
 	switch kind {
 	case kindLike, kindFollow, kindFriend:
 		return append(k, sender...)

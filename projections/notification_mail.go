@@ -59,7 +59,7 @@ func (m *mail) deliver() (notes []Note) {
 	for _, o := range m.boxes {
 		m.trim(o)
 		if o.mailbox != o.was {
-			m.users.put([]byte(o.user), o.encode())
+			m.users.put([]byte(o.user), o.encode(m.users.blank()))
 		}
 		if !m.live || o.unread == o.was.unread && len(o.fresh) == 0 {
 			continue

@@ -84,11 +84,11 @@ type mailbox struct {
 	named        uint64 // place since which they bear it
 }
 
-func (b mailbox) encode() []byte {
-	row := binary.AppendUvarint(make([]byte, 0, 24), b.unread)
-	row = binary.AppendUvarint(row, b.kept)
-	row = appendText(row, b.username)
-	return binary.AppendUvarint(row, b.named)
+func (m mailbox) encode(b []byte) []byte {
+	b = binary.AppendUvarint(b, m.unread)
+	b = binary.AppendUvarint(b, m.kept)
+	b = appendText(b, m.username)
+	return binary.AppendUvarint(b, m.named)
 }
 
 func (n *notifications) mailbox(user string) mailbox {
@@ -104,8 +104,8 @@ func decodeMailbox(row []byte) mailbox {
 	return mailbox{f.uint(), f.uint(), f.text(), f.uint()}
 }
 
-func (b mailbox) describe() Fields {
-	return append(Fields{{"unread", b.unread}, {"kept", b.kept}}.maybe("username", b.username), Field{"namedSinceSeq", b.named})
+func (m mailbox) describe() Fields {
+	return append(Fields{{"unread", m.unread}, {"kept", m.kept}}.maybe("username", m.username), Field{"namedSinceSeq", m.named})
 }
 
 // knows reports whether a user has done anything, or was ever notified.

@@ -10,38 +10,38 @@ import (
 // inOrder returns the rows that were written in the order of their keys. Sorting by
 // keys far apart in memory costs more than writing them, so they are compared by the
 // eight bytes behind what all of them begin with, which mostly decides.
-func (b *buffer) inOrder() []uint32 {
-	byKey := func(i, j uint32) int { return bytes.Compare(b.key(int(i)), b.key(int(j))) }
-	if slices.IsSortedFunc(b.dirty, byKey) {
-		return b.dirty
+func (b *buffer) inOrder() []row {
+	byKey := func(r, s row) int { return bytes.Compare(b.key(r), b.key(s)) }
+	if slices.IsSortedFunc(b.written, byKey) {
+		return b.written
 	}
 	skip := b.commonPrefix()
 	type sorted struct {
 		at uint64
-		i  uint32
+		r  row
 	}
-	order := make([]sorted, len(b.dirty))
-	for n, i := range b.dirty {
-		order[n] = sorted{firstBytes(b.key(int(i))[skip:]), i}
+	order := make([]sorted, len(b.written))
+	for n, r := range b.written {
+		order[n] = sorted{firstBytes(b.key(r)[skip:]), r}
 	}
 	slices.SortFunc(order, func(x, y sorted) int {
 		if x.at != y.at {
 			return cmp.Compare(x.at, y.at)
 		}
-		return byKey(x.i, y.i)
+		return byKey(x.r, y.r)
 	})
 	for n, s := range order {
-		b.dirty[n] = s.i
+		b.written[n] = s.r
 	}
-	return b.dirty
+	return b.written
 }
 
 // commonPrefix returns how many bytes the keys of all written rows begin with.
 func (b *buffer) commonPrefix() int {
-	first := b.key(int(b.dirty[0]))
+	first := b.key(b.written[0])
 	n := len(first)
-	for _, i := range b.dirty[1:] {
-		key := b.key(int(i))
+	for _, r := range b.written[1:] {
+		key := b.key(r)
 		n = min(n, len(key))
 		for at := range n {
 			if key[at] != first[at] {

@@ -17,8 +17,7 @@ type head struct {
 	author           string
 }
 
-func (h head) encode() []byte {
-	b := make([]byte, 0, len(h.author)+16)
+func (h head) encode(b []byte) []byte {
 	b = append(b, byte(h.fate))
 	b = binary.AppendUvarint(b, h.seq)
 	b = binary.AppendUvarint(b, h.comments)
@@ -50,8 +49,7 @@ type body struct {
 	media            []byte // JSON list, "" for none
 }
 
-func (p body) encode() []byte {
-	b := make([]byte, 0, len(p.content)+len(p.media)+32)
+func (p body) encode(b []byte) []byte {
 	b = appendTime(b, p.created)
 	b = appendTime(b, p.updated)
 	b = appendText(b, p.content)
@@ -88,7 +86,7 @@ func (f *feeds) post(id string) (h head, ok bool) {
 	return h, h.fate == there
 }
 
-func (f *feeds) setPost(id string, h head) { f.posts.put([]byte(id), h.encode()) }
+func (f *feeds) setPost(id string, h head) { f.posts.put([]byte(id), h.encode(f.posts.blank())) }
 
 func (f *feeds) createPost(r *record, d *schema.PostCreate) (verdict, error) {
 	if f.posts.has([]byte(r.ID)) {
@@ -102,8 +100,8 @@ func (f *feeds) createPost(r *record, d *schema.PostCreate) (verdict, error) {
 		}
 	}
 	f.setPost(r.ID, head{seq: r.Seq, author: r.Actor.ID})
-	f.bodies.put(seqKey(r.Seq), b.encode())
-	f.timelines.put(place(r.Actor.ID, r.Seq), entryOfPost(r.ID))
+	f.bodies.put(seqKey(r.Seq), b.encode(f.bodies.blank()))
+	f.timelines.put(place(r.Actor.ID, r.Seq), timelineEntry{postID: r.ID}.encode(f.timelines.blank()))
 	f.countPosts(r.Actor.ID, 1)
 	return f.postCreated(r, d, 0), nil
 }
@@ -135,7 +133,7 @@ func (f *feeds) updatePost(r *record, d *schema.PostUpdate) (verdict, error) {
 	key := seqKey(h.seq)
 	b := decodeBody(f.bodies.get(key))
 	b.content, b.hashtags, b.updated = d.Content, list(d.Hashtags), r.Time
-	f.bodies.put(key, b.encode())
+	f.bodies.put(key, b.encode(f.bodies.blank()))
 	return f.postUpdated(r, d, 0), nil
 }
 
@@ -177,5 +175,5 @@ func (f *feeds) postsOf(user string) uint64 {
 }
 
 func (f *feeds) countPosts(user string, by int) {
-	f.authors.put([]byte(user), binary.AppendUvarint(nil, f.postsOf(user)+uint64(by)))
+	f.authors.put([]byte(user), binary.AppendUvarint(f.authors.blank(), f.postsOf(user)+uint64(by)))
 }

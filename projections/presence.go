@@ -23,7 +23,7 @@ func (p *presence) observe(r *record, v *verdict) error {
 	}
 	// Times of records from several gateways need not ascend.
 	if last, ok := p.seen(r.Actor.ID); !ok || r.Time > last {
-		p.lastSeen.put([]byte(r.Actor.ID), appendTime(nil, r.Time))
+		p.lastSeen.put([]byte(r.Actor.ID), appendTime(p.lastSeen.blank(), r.Time))
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ type table struct {
 	bucket          *bolt.Bucket // nil until first used in this transaction
 	cursor          *bolt.Cursor // of bucket, for get: a bucket's own Get makes a new one each time
 	stored          *filter      // of the keys that may be in the file; nil: ask the file
+	sought          []byte       // by cursor
 	buffer
 	behind buffer // of what was decided before it; not changed any more
 }
@@ -39,26 +40,34 @@ type batch struct {
 	tx    *bolt.Tx // that reads
 	keeps bool     // what is read is kept in the buffers: it will be asked for again
 	undo  []change // of the projector at work, on the record at work
+	was   []byte   // values that undo restores
 	inDB  bool     // a bbolt call is under way: a panic now is the file's fault
+	blank []byte   // see table.blank
 }
 
 // change is how a row was before the current projector wrote it.
 type change struct {
 	table *table
-	index int
-	was   row
+	row   row
+	flags byte
+	was   int // length of its value, which ends batch.was up to here
 }
 
 // rollback takes back what was written since the last settle.
 func (b *batch) rollback() {
 	for _, c := range slices.Backward(b.undo) {
-		c.table.rows[c.index] = c.was
+		var value []byte
+		if rest := len(b.was) - c.was; c.flags&exists != 0 {
+			value, b.was = b.was[rest:], b.was[:rest]
+		}
+		c.table.set(c.row, value)
+		c.table.setFlags(c.row, c.flags|c.table.flags(c.row)&listed)
 	}
 	b.settle()
 }
 
 // settle makes what was written final, as far as this transaction goes.
-func (b *batch) settle() { b.undo = b.undo[:0] }
+func (b *batch) settle() { b.undo, b.was = b.undo[:0], b.was[:0] }
 
 // open returns the table's bucket.
 func (t *table) open() *bolt.Bucket {
@@ -95,18 +104,18 @@ func (t *table) get(key []byte) []byte {
 	if !t.batch.keeps {
 		return value
 	}
-	i := t.rowOf(hash, key)
-	t.set(i, value)
-	return t.value(i)
+	r := t.rowOf(hash, key, len(value))
+	t.set(r, value)
+	return t.value(r)
 }
 
 // remembered returns the row of a key as the buffers have it, if they do.
 func (t *table) remembered(hash uint64, key []byte) (value []byte, ok bool) {
-	if i := t.find(hash, key); i >= 0 {
-		return t.value(i), true
+	if r := t.find(hash, key); r != 0 {
+		return t.value(r), true
 	}
-	if i := t.behind.find(hash, key); i >= 0 {
-		return t.behind.value(i), true
+	if r := t.behind.find(hash, key); r != 0 {
+		return t.behind.value(r), true
 	}
 	return nil, false
 }
@@ -115,7 +124,8 @@ func (t *table) remembered(hash uint64, key []byte) (value []byte, ok bool) {
 // flush, so the cursor stays good until then.
 func (t *table) lookup(key []byte) []byte {
 	t.open()
-	if k, v := t.cursor.Seek(key); bytes.Equal(k, key) {
+	t.sought = append(t.sought[:0], key...) // which keeps key off the heap
+	if k, v := t.cursor.Seek(t.sought); bytes.Equal(k, key) {
 		return v
 	}
 	return nil
@@ -125,29 +135,34 @@ func (t *table) has(key []byte) bool { return t.get(key) != nil }
 
 // put writes a row, of which it keeps a copy. value must not be empty.
 func (t *table) put(key, value []byte) {
-	i := t.rowOf(hashOf(key), key)
-	r := &t.rows[i]
-	t.batch.undo = append(t.batch.undo, change{t, i, *r})
-	t.set(i, value)
-	if !r.dirty {
-		r.dirty = true
-		t.dirty = append(t.dirty, uint32(i))
+	r := t.rowOf(hashOf(key), key, len(value)+len(value)/4)
+	b, was := t.batch, t.value(r)
+	b.undo, b.was = append(b.undo, change{t, r, t.flags(r), len(was)}), append(b.was, was...)
+	t.set(r, value)
+	t.mark(r)
+}
+
+// blank is room to write the value for a put in.
+func (t *table) blank() []byte {
+	if t.batch.blank == nil {
+		t.batch.blank = make([]byte, 0, 4096)
 	}
+	return t.batch.blank
 }
 
 // remove deletes a row; one that is not there is no error.
 func (t *table) remove(key []byte) { t.put(key, nil) }
 
-// rowOf returns the index of a key's row in the buffer, which may be a new one.
-func (t *table) rowOf(hash uint64, key []byte) int {
-	if i := t.index(hash, key); i >= 0 {
-		return i
+// rowOf returns a key's row in the buffer, which may be a new one with room for a value.
+func (t *table) rowOf(hash uint64, key []byte, room int) row {
+	if r := t.row(hash, key); r != 0 {
+		return r
 	}
-	i := t.insert(hash, key)
+	r := t.insert(hash, key, room)
 	if t.lists {
-		t.chain(i)
+		t.chain(r)
 	}
-	return i
+	return r
 }
 
 // scan yields the rows whose keys start with prefix, in key order from the first
@@ -197,18 +212,18 @@ type scanned struct{ key, value []byte }
 
 // buffered returns the rows that the buffers have for scan, removed ones too.
 func (t *table) buffered(prefix, from []byte) (found []scanned) {
-	wanted := func(b *buffer, i int) bool {
-		key := b.key(i)
-		return b.rows[i].known && bytes.HasPrefix(key, prefix) && bytes.Compare(key, from) >= 0
+	wanted := func(b *buffer, r row) bool {
+		key := b.key(r)
+		return b.is(r, known) && bytes.HasPrefix(key, prefix) && bytes.Compare(key, from) >= 0
 	}
-	for i := range t.candidates(&t.buffer, prefix) {
-		if wanted(&t.buffer, i) {
-			found = append(found, scanned{t.key(i), t.value(i)})
+	for r := range t.candidates(&t.buffer, prefix) {
+		if wanted(&t.buffer, r) {
+			found = append(found, scanned{t.key(r), t.value(r)})
 		}
 	}
-	for i := range t.candidates(&t.behind, prefix) {
-		if key := t.behind.key(i); wanted(&t.behind, i) && t.find(hashOf(key), key) < 0 {
-			found = append(found, scanned{key, t.behind.value(i)})
+	for r := range t.candidates(&t.behind, prefix) {
+		if key := t.behind.key(r); wanted(&t.behind, r) && t.find(hashOf(key), key) == 0 {
+			found = append(found, scanned{key, t.behind.value(r)})
 		}
 	}
 	slices.SortFunc(found, func(a, b scanned) int { return bytes.Compare(a.key, b.key) })
@@ -216,17 +231,11 @@ func (t *table) buffered(prefix, from []byte) (found []scanned) {
 }
 
 // candidates yields the rows of a buffer whose keys may start with prefix.
-func (t *table) candidates(b *buffer, prefix []byte) iter.Seq[int] {
+func (t *table) candidates(b *buffer, prefix []byte) iter.Seq[row] {
 	if t.lists {
 		return b.ofOwner(prefix)
 	}
-	return func(yield func(int) bool) {
-		for i := range b.rows {
-			if !yield(i) {
-				return
-			}
-		}
-	}
+	return b.rows()
 }
 
 // numbered yields the rows, as far as there are any, whose keys are prefix with a
@@ -279,10 +288,10 @@ func seekBefore(c *bolt.Cursor, bound []byte) (key, value []byte) {
 // keeps bbolt on the page it is at. It returns how many rows that were, and their bytes.
 func (t *table) flush(b *buffer, bucket *bolt.Bucket) (rows, size int, err error) {
 	bucket.FillPercent = t.fill
-	for _, i := range b.inOrder() {
-		key, value := b.key(int(i)), b.value(int(i))
+	for _, r := range b.inOrder() {
+		key, value := b.key(r), b.value(r)
 		switch {
-		case !b.rows[i].dirty:
+		case !b.is(r, dirty):
 			continue
 		case value == nil:
 			err = bucket.Delete(key)
@@ -303,8 +312,8 @@ func (t *table) noteStored(b *buffer) {
 	if t.stored == nil {
 		return
 	}
-	for _, i := range b.dirty {
-		if b.rows[i].dirty && b.rows[i].there && !t.stored.add(hashOf(b.key(int(i)))) {
+	for _, r := range b.written {
+		if b.is(r, dirty|exists) && !t.stored.add(hashOf(b.key(r))) {
 			t.stored = nil
 			return
 		}

@@ -297,7 +297,7 @@ func (w *writer) write(tx *bolt.Tx, buffer func(*table) *buffer, at checkpoint, 
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	for _, t := range w.state.bound {
 		b := buffer(t)
-		if len(b.dirty) == 0 {
+		if len(b.written) == 0 {
 			continue
 		}
 		rows, size, err := t.flush(b, t.bucketIn(tx))

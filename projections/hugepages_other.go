@@ -1,0 +1,5 @@
+//go:build !linux
+
+package projections
+
+func inHugePages[T any]([]T) {}
