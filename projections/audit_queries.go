@@ -180,7 +180,7 @@ func (v *View) Rows(model, cursor string, limit int) (rows []Row, next string, e
 // ModelNames lists the read models in the order in which they are told of a record.
 func ModelNames() []string {
 	var names []string
-	for _, o := range new(state).observers() {
+	for _, o := range newState(nil).observers() {
 		names = append(names, o.name)
 	}
 	return names

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"roomlog/eventlog"
@@ -26,13 +27,15 @@ func (m *Models) Explain(r eventlog.Record) (changes []Change, err error) {
 			return fmt.Errorf("what record %d changes cannot be told by read models at %d", r.Seq, at)
 		}
 		rec := decode(r)
-		v.state.fault = m.fault
-		v.state.apply(&rec, false)
-		if v.state.broken != nil {
-			return v.state.broken
+		s := v.state
+		s.deciding.fault, s.noting.fault = m.fault, m.fault
+		verdict := s.apply(&rec, false)
+		s.note(&rec, &verdict)
+		if err := errors.Join(s.deciding.broken, s.noting.broken); err != nil {
+			return err
 		}
-		for _, o := range v.state.observers() {
-			for _, t := range v.state.bound {
+		for _, o := range s.observers() {
+			for _, t := range s.bound {
 				if t.projector == o.name {
 					changes = t.changes(changes)
 				}

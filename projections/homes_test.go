@@ -65,7 +65,7 @@ func TestEveryFactHasAHomeAndGoldenData(t *testing.T) {
 	if facts != len(homes) {
 		t.Errorf("%d facts and %d homes", facts, len(homes))
 	}
-	s := &state{}
+	s := newState(nil)
 	if got := len(s.observers()); got != len(versions) {
 		t.Errorf("%d projectors are told of records, %d have a version", got, len(versions))
 	}
@@ -156,8 +156,8 @@ func TestRecordsThatNobodyCanReadAreParked(t *testing.T) {
 			if got := applyAll(t, w, []eventlog.Record{r}, 1, true)[0]; got.Code != schema.Parked || got.Pushes != nil {
 				t.Errorf("outcome %q with %d pushes", got.Code, len(got.Pushes))
 			}
-			if len(w.state.parked) != 1 {
-				t.Errorf("parked %v", w.state.parked)
+			if len(w.state.deciding.parked) != 1 {
+				t.Errorf("parked %v", w.state.deciding.parked)
 			}
 			viewOf(t, w, func(v *View) {
 				for seq := range v.ActorSeqs("a", 0) {

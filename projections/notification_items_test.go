@@ -29,7 +29,7 @@ func TestLikesThatAreForgottenCostNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := newState(tx)
-		s.batch.keeps = true // so that its buffer shows what was looked at
+		s.deciding.keeps = true // so that its buffer shows what was looked at
 		r.Seq = w.at.Seq + 1
 		decoded := decode(r)
 		if v := s.apply(&decoded, true); v.Code != "" || len(v.Notes) != 3 {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -26,11 +27,20 @@ type state struct {
 	moderation    moderation
 	notifications notifications
 
-	bound  []*table // every projector's
-	batch  batch
-	parked []ParkedRecord // of this transaction
-	broken error          // the file is damaged: nothing more can be applied
-	fault  func(projector string, r *eventlog.Record) error
+	bound    []*table // every projector's
+	deciding crew
+	noting   crew
+}
+
+// crew is projectors that are told of records one after the other, in one goroutine.
+// There are two of them: those by which it is decided what becomes of a record, and
+// those that only note what was decided, which may be done behind the first ones' back.
+type crew struct {
+	batch
+	members []named
+	parked  []ParkedRecord // of this transaction
+	broken  error          // the file is damaged: nothing more can be applied
+	fault   func(projector string, r *eventlog.Record) error
 }
 
 // projector is a read model: told of every record, with what its home decided.
@@ -45,20 +55,7 @@ type named struct {
 }
 
 // observers lists the projectors in the order they are told.
-func (s *state) observers() [10]named {
-	return [...]named{
-		{schema.HomeGraph, &s.graph},
-		{schema.HomeFeeds, &s.feeds},
-		{schema.HomeLikes, &s.likes},
-		{schema.HomeConversations, &s.conversations},
-		{schema.HomeModeration, &s.moderation},
-		{schema.HomeNotifications, &s.notifications},
-		{"presence", &s.presence},
-		{"history", &s.history},
-		{"tree", &s.tree},
-		{"keys", &s.keys},
-	}
-}
+func (s *state) observers() []named { return slices.Concat(s.deciding.members, s.noting.members) }
 
 // tables lists every table with its bucket and how full its pages are packed.
 func (s *state) tables() []*table {
@@ -120,44 +117,84 @@ func (s *state) tables() []*table {
 	}
 	tables := make([]*table, len(all))
 	for i, t := range all {
-		t.table.projector, t.table.name, t.table.fill, t.table.batch = t.projector, t.name, t.fill, &s.batch
+		t.table.projector, t.table.name, t.table.fill, t.table.batch = t.projector, t.name, t.fill, s.batchOf(t.projector)
 		tables[i] = t.table
 	}
 	return tables
 }
 
+func (s *state) batchOf(projector string) *batch {
+	for _, o := range s.noting.members {
+		if o.name == projector {
+			return &s.noting.batch
+		}
+	}
+	return &s.deciding.batch
+}
+
 // newState binds the projectors to a transaction.
 func newState(tx *bolt.Tx) *state {
-	s := &state{batch: batch{tx: tx}}
+	s := &state{}
+	s.deciding.members = []named{
+		{schema.HomeGraph, &s.graph},
+		{schema.HomeFeeds, &s.feeds},
+		{schema.HomeLikes, &s.likes},
+		{schema.HomeConversations, &s.conversations},
+		{schema.HomeModeration, &s.moderation},
+		{schema.HomeNotifications, &s.notifications},
+		{"keys", &s.keys},
+	}
+	s.noting.members = []named{
+		{"presence", &s.presence},
+		{"history", &s.history},
+		{"tree", &s.tree},
+	}
 	s.bound = s.tables()
+	s.read(tx)
 	return s
 }
 
+// read has the state read by a transaction.
+func (s *state) read(tx *bolt.Tx) {
+	s.deciding.begin(tx)
+	s.noting.begin(tx)
+}
+
+func (c *crew) begin(tx *bolt.Tx) { c.tx, c.parked, c.broken = tx, nil, nil }
+
 // decide says what becomes of a record at its place, the state as it stands.
-func (s *state) decide(r *record, live bool) verdict {
+func (s *state) decide(r *record, live bool) (v verdict) {
+	c := &s.deciding
 	if r.err != nil {
-		s.park("log", r, r.err)
+		c.park("log", r, r.err)
 		return void(schema.Parked)
 	}
-	v, ok := s.guard("keys", r, s.keys.lookup)
+	ok := c.guard("keys", r, func() (err error) {
+		v, err = s.keys.lookup(r)
+		return err
+	})
 	switch {
 	case !ok:
-		return v
+		return void(schema.Parked)
 	case s.moderation.isSuspended(r.Actor.ID, r.Time):
 		return void(schema.Suspended) // a retry of what was done before is refused, too
 	case v.Code != "":
 		return v
 	}
-	v, _ = s.guard(r.home.projector, r, func(r *record) (verdict, error) {
+	ok = c.guard(r.home.projector, r, func() (err error) {
 		if code := s.permit(r.event, r.Actor.ID, r.data); code != "" {
-			return void(code), nil
+			v = void(code)
+			return nil
 		}
-		v, err := r.home.decide(s, r)
+		v, err = r.home.decide(s, r)
 		if err == nil && (v.Code == "" || v.FirstSeq != 0) {
 			err = s.complete(r, &v, live)
 		}
-		return v, err
+		return err
 	})
+	if !ok {
+		return void(schema.Parked)
+	}
 	return v
 }
 
@@ -205,49 +242,82 @@ func (s *state) name(v *verdict) {
 	}
 }
 
-// apply decides a record and tells every projector.
+// apply decides a record and tells the projectors of it by which others are decided.
 func (s *state) apply(r *record, live bool) verdict {
 	s.notifications.live = live
 	v := s.decide(r, live)
-	for _, o := range s.observers() {
-		if r.home != nil && o.name == r.home.projector || r.err != nil && o.name == "keys" {
-			continue
-		}
-		s.guard(o.name, r, func(r *record) (verdict, error) { return verdict{}, o.observe(r, &v) })
-	}
+	s.deciding.tell(r, &v)
 	if v.Code == "" {
 		v.Notes = v.notes
 	}
 	return v
 }
 
-// guard runs one projector on one record. When that fails, what it wrote for the
-// record is taken back and the record is parked.
-func (s *state) guard(projector string, r *record, run func(*record) (verdict, error)) (v verdict, ok bool) {
-	err := func() (err error) {
-		defer func() {
-			if p := recover(); p != nil {
-				err = s.panicked(p)
-			}
-		}()
-		if v, err = run(r); err == nil && s.fault != nil {
-			err = s.fault(projector, &r.Record)
-		}
-		return err
-	}()
-	if err != nil {
-		s.batch.rollback()
-		s.park(projector, r, err)
-		return void(schema.Parked), false
+// note tells the other ones.
+func (s *state) note(r *record, v *verdict) { s.noting.tell(r, v) }
+
+// tell tells the projectors of a record, but for its home. One that fails does not keep
+// the others from hearing of it.
+func (c *crew) tell(r *record, v *verdict) {
+	for told := 0; told < len(c.members); {
+		told = c.tellFrom(told, r, v)
 	}
-	s.batch.settle()
-	return v, true
+}
+
+// tellFrom tells projectors until one panics. It returns the next that is to be told.
+func (c *crew) tellFrom(next int, r *record, v *verdict) (told int) {
+	told = next
+	defer func() {
+		if p := recover(); p != nil {
+			c.failed(c.members[told].name, r, c.panicked(p))
+			told++
+		}
+	}()
+	for ; told < len(c.members); told++ {
+		o := &c.members[told]
+		if r.home != nil && o.name == r.home.projector || r.err != nil && o.name == "keys" {
+			continue
+		}
+		err := o.observe(r, v)
+		c.end(o.name, r, err)
+	}
+	return told
+}
+
+// guard runs one projector on one record.
+func (c *crew) guard(projector string, r *record, run func() error) (ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.failed(projector, r, c.panicked(p))
+			ok = false
+		}
+	}()
+	return c.end(projector, r, run())
+}
+
+// end ends one projector's work on one record.
+func (c *crew) end(projector string, r *record, err error) (ok bool) {
+	if err == nil && c.fault != nil {
+		err = c.fault(projector, &r.Record)
+	}
+	if err != nil {
+		c.failed(projector, r, err)
+		return false
+	}
+	c.settle()
+	return true
+}
+
+// failed takes back what a projector wrote for a record, which is parked.
+func (c *crew) failed(projector string, r *record, err error) {
+	c.rollback()
+	c.park(projector, r, err)
 }
 
 // panicked tells a projector's failure from a damaged file, which ends the batch.
-func (s *state) panicked(p any) error {
-	if why, ok := damageIn(p); ok || s.batch.inDB {
-		s.broken = fmt.Errorf("%w: %s", errDamaged, cmp.Or(why, wordsOf(p)))
+func (c *crew) panicked(p any) error {
+	if why, ok := damageIn(p); ok || c.inDB {
+		c.broken = fmt.Errorf("%w: %s", errDamaged, cmp.Or(why, wordsOf(p)))
 	}
 	return fmt.Errorf("panic: %s", wordsOf(p))
 }
@@ -261,6 +331,6 @@ func wordsOf(p any) string {
 	return fmt.Sprintf("%T", p)
 }
 
-func (s *state) park(projector string, r *record, err error) {
-	s.parked = append(s.parked, ParkedRecord{Seq: r.Seq, ID: r.ID, Event: r.Event, Projector: projector, Error: err.Error()})
+func (c *crew) park(projector string, r *record, err error) {
+	c.parked = append(c.parked, ParkedRecord{Seq: r.Seq, ID: r.ID, Event: r.Event, Projector: projector, Error: err.Error()})
 }

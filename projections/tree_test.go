@@ -26,7 +26,7 @@ func grow(t *testing.T, w *writer, leaves []tlog.Hash, gaps map[uint64]bool, rng
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.state.batch.tx = tx
+		w.state.read(tx)
 		at := w.at
 		for end := min(next+1+rng.IntN(most), len(leaves)); next < end || gaps[uint64(next)]; next++ {
 			at.Seq = uint64(next) + 1
@@ -36,7 +36,7 @@ func grow(t *testing.T, w *writer, leaves []tlog.Hash, gaps map[uint64]bool, rng
 			if err := w.state.tree.observe(&record{Record: eventlog.Record{Seq: at.Seq}, leaf: leaves[next]}, nil); err != nil {
 				t.Fatal(err)
 			}
-			w.state.batch.settle()
+			w.state.noting.settle()
 		}
 		if err := w.write(tx, (*table).current, at, nil); err != nil {
 			t.Fatal(err)

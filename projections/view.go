@@ -31,7 +31,7 @@ func (m *Models) View(fn func(*View) error) error {
 	defer tx.Rollback()
 	s := states.Get().(*state)
 	defer s.release()
-	s.batch.tx = tx
+	s.read(tx)
 	err = reading(func() error { return fn(&View{tx: tx, state: s}) })
 	if errors.Is(err, errDamaged) {
 		return m.condemn(tx.DB(), err)
@@ -49,9 +49,11 @@ func (s *state) release() {
 		t.forget()
 		t.release()
 	}
-	s.batch.settle()
-	s.batch.tx, s.batch.inDB = nil, false
-	s.parked, s.broken, s.fault = nil, nil, nil
+	for _, c := range []*crew{&s.deciding, &s.noting} {
+		c.settle()
+		c.begin(nil)
+		c.inDB, c.fault = false, nil
+	}
 	states.Put(s)
 }
 
@@ -68,9 +70,9 @@ func (m *Models) Check(r eventlog.Record) Outcome {
 	err := m.View(func(v *View) error {
 		r.Seq = m.Applied() + 1
 		rec := decode(r)
-		v.state.fault = m.fault
+		v.state.deciding.fault = m.fault
 		outcome = v.state.decide(&rec, false).Outcome
-		return v.state.broken
+		return v.state.deciding.broken
 	})
 	if err != nil {
 		m.cfg.Logger.Error("a record could not be checked", "event", r.Event, "error", err)

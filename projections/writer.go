@@ -20,7 +20,8 @@ import (
 // is much, and then decides on while that is written, on two cores at once. Rows of
 // what is being written are read from memory meanwhile (table.behind), so what is
 // decided is the same. A row that changes a hundred times is written once, and one that
-// comes and goes never.
+// comes and goes never. What only notes what is decided (state.noting) does so one batch
+// later, in a goroutine of its own.
 type writer struct {
 	db      *bolt.DB
 	state   *state
@@ -28,6 +29,7 @@ type writer struct {
 	decided checkpoint // at, or further while loading
 	loading *loading   // what is decided and not yet being written; nil: nothing
 	behind  *loading   // what is being written; nil: nothing
+	noted   chan noted // of the last batch decided, while it is noted; nil: none is
 
 	most    int     // bytes that a load may gather, about
 	written *volume // nil: nobody asks
@@ -38,7 +40,18 @@ type loading struct {
 	at      checkpoint
 	outcome batchOutcome
 	reads   *bolt.Tx // what it is decided by
+	notes   *bolt.Tx // the same as reads, for the goroutine that notes it
+	noted   int      // bytes that the tables of those who note hold
 	done    chan error
+}
+
+func (l *loading) close() error { return errors.Join(l.reads.Rollback(), l.notes.Rollback()) }
+
+// noted is what came of noting a batch.
+type noted struct {
+	parked []ParkedRecord
+	held   int
+	err    error
 }
 
 // batchOutcome is what became of a batch.
@@ -73,7 +86,9 @@ func (o *batchOutcome) add(other *batchOutcome) {
 
 func newWriter(db *bolt.DB, at checkpoint, most int, fault func(string, *eventlog.Record) error) *writer {
 	w := &writer{db: db, state: newState(nil), at: at, decided: at, most: most}
-	w.state.fault, w.state.batch.keeps = fault, true
+	for _, c := range []*crew{&w.state.deciding, &w.state.noting} {
+		c.fault, c.keeps = fault, true
+	}
 	return w
 }
 
@@ -111,10 +126,14 @@ func (w *writer) apply(records []record, live bool) (verdicts []verdict, outcome
 	}
 	defer w.failed(&err, tx)
 	verdicts = make([]verdict, len(records))
-	outcome, err = w.decide(tx, records, live, func(i int, v verdict) { verdicts[i] = v })
+	if outcome, err = w.decide(tx, records, live, verdicts); err != nil {
+		return nil, outcome, err
+	}
+	parked, err := w.note(tx, records, verdicts)
 	if err != nil {
 		return nil, outcome, err
 	}
+	outcome.park = append(outcome.park, parked...)
 	at := w.after(records)
 	if err := w.write(tx, (*table).current, at, outcome.park); err != nil {
 		return nil, outcome, err
@@ -137,23 +156,49 @@ func (w *writer) load(records []record) (written *batchOutcome, err error) {
 		return &outcome, err
 	}
 	defer w.failed(&err, l.reads)
-	outcome, err := w.decide(l.reads, records, false, func(int, verdict) {})
+	verdicts := make([]verdict, len(records))
+	outcome, err := w.decide(l.reads, records, false, verdicts)
 	if err != nil {
 		return nil, err
 	}
 	l.outcome.add(&outcome)
 	l.at = w.after(records)
 	w.decided = l.at
-	if w.held() < w.most {
+	if err := w.awaitNoted(); err != nil {
+		return nil, err
+	}
+	done := make(chan noted, 1)
+	w.noted = done
+	go func() { // awaitNoted waits for it
+		var n noted
+		n.parked, n.err = w.note(l.notes, records, verdicts)
+		n.held = w.held(&w.state.noting)
+		done <- n
+	}()
+	if w.held(&w.state.deciding)+l.noted < w.most {
 		return nil, nil
 	}
 	return w.writeLoaded()
 }
 
-// held is how much the buffers hold of what is not being written, about.
-func (w *writer) held() (sum int) {
+// awaitNoted waits until all that was decided is noted.
+func (w *writer) awaitNoted() error {
+	if w.noted == nil {
+		return nil
+	}
+	n := <-w.noted
+	w.noted = nil
+	w.loading.noted = n.held
+	w.loading.outcome.park = append(w.loading.outcome.park, n.parked...)
+	return n.err
+}
+
+// held is how much the buffers of a crew hold of what is not being written, about.
+func (w *writer) held(c *crew) (sum int) {
 	for _, t := range w.state.bound {
-		sum += t.held()
+		if t.batch == &c.batch {
+			sum += t.held()
+		}
 	}
 	return sum
 }
@@ -171,17 +216,24 @@ func (w *writer) beginLoad() (*loading, error) {
 		// bbolt would wait for this very reader before it maps more.
 		return nil, reads.Rollback()
 	}
+	notes, err := w.db.Begin(false)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("reading the read models: %w", err), reads.Rollback())
+	}
 	if w.decided.Seq == 0 { // the file has no rows but those that this writer will write
 		for _, t := range w.state.bound {
 			t.stored = &filter{}
 		}
 	}
-	w.loading = &loading{reads: reads, done: make(chan error, 1)}
+	w.loading = &loading{reads: reads, notes: notes, done: make(chan error, 1)}
 	return w.loading, nil
 }
 
 // writeLoaded begins to write what was decided, once what came before it is written.
 func (w *writer) writeLoaded() (written *batchOutcome, err error) {
+	if err := w.awaitNoted(); err != nil {
+		return nil, err
+	}
 	if written, err = w.await(); err != nil {
 		return nil, err
 	}
@@ -206,7 +258,7 @@ func (w *writer) await() (*batchOutcome, error) {
 	}
 	err := <-l.done
 	w.behind = nil
-	l.reads.Rollback()
+	l.close()
 	if err != nil {
 		return nil, err
 	}
@@ -242,28 +294,42 @@ func (w *writer) settle() (written *batchOutcome, err error) {
 // abandon gives up what was decided and not written.
 func (w *writer) abandon() {
 	if w.loading != nil {
-		w.loading.reads.Rollback()
+		w.awaitNoted()
+		w.loading.close()
 		w.loading = nil
 	}
 	w.decided = w.at
 	w.forget()
 }
 
-// decide has every projector told of the records, in the buffers.
-func (w *writer) decide(tx *bolt.Tx, records []record, live bool, emit func(int, verdict)) (outcome batchOutcome, err error) {
+// decide has what becomes of the records decided, in the buffers.
+func (w *writer) decide(tx *bolt.Tx, records []record, live bool, verdicts []verdict) (outcome batchOutcome, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // see damage.go
 	s := w.state
-	s.batch.tx, s.parked, s.broken = tx, nil, nil
+	s.deciding.begin(tx)
 	for i := range records {
-		v := s.apply(&records[i], live)
-		if s.broken != nil {
-			return outcome, s.broken
+		verdicts[i] = s.apply(&records[i], live)
+		if s.deciding.broken != nil {
+			return outcome, s.deciding.broken
 		}
-		outcome.count(v.Code)
-		emit(i, v)
+		outcome.count(verdicts[i].Code)
 	}
-	outcome.park = s.parked
+	outcome.park = s.deciding.parked
 	return outcome, nil
+}
+
+// note has noted what was decided.
+func (w *writer) note(tx *bolt.Tx, records []record, verdicts []verdict) (parked []ParkedRecord, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	s := w.state
+	s.noting.begin(tx)
+	for i := range records {
+		s.note(&records[i], &verdicts[i])
+		if s.noting.broken != nil {
+			return nil, s.noting.broken
+		}
+	}
+	return s.noting.parked, nil
 }
 
 // after returns the checkpoint behind records.
@@ -347,7 +413,8 @@ func (w *writer) forget() {
 		t.stored = nil
 		t.release()
 	}
-	b := &w.state.batch
-	b.settle()
-	b.inDB = false
+	for _, c := range []*crew{&w.state.deciding, &w.state.noting} {
+		c.settle()
+		c.inDB = false
+	}
 }
