@@ -20,9 +20,10 @@ type buffer struct {
 	taken   int    // slots that are
 	written []row  // rows that were, in the order in which they first were
 	slabs   [][]byte
-	current int // index of the slab that is filling
-	used    int // bytes of it
-	full    int // bytes of the slabs before it
+	current int                // index of the slab that is filling
+	used    int                // bytes of it
+	full    int                // bytes of the slabs before it
+	free    [freeClasses][]row // pieces of rows that were dropped, by their sizes
 }
 
 // row is where a row begins, in steps of rowStep bytes through all slabs; 0 is none.
@@ -56,6 +57,13 @@ const (
 	exists             // otherwise: no such row
 	dirty              // the file is to be told
 	listed             // in buffer.written
+	fresh              // the file does not have it, nor will
+)
+
+// Pieces are kept for new rows in classes of freeStep bytes.
+const (
+	freeStep    = 64
+	freeClasses = 32
 )
 
 // slot points to a row: the upper half of its key's hash, then the row. 0 points to none.
@@ -107,14 +115,62 @@ func (b *buffer) insert(hash uint64, key []byte, room int) row {
 	if 2*(b.taken+1) > len(b.slots) {
 		b.grow()
 	}
-	r, data := b.take(atKey + len(key) + room)
-	clear(data[:atKey])
+	r, data := b.piece(atKey + len(key) + room)
+	clear(data[:atFlags])
+	data[atFlags] &= listed // what was dropped may be
 	binary.LittleEndian.PutUint16(data[atKeyLen:], uint16(len(key)))
 	copy(data[atKey:], key)
 	binary.LittleEndian.PutUint32(data[atRoom:], uint32(len(data)-atKey-len(key)))
 	b.place(slotOf(hash, r))
 	b.taken++
 	return r
+}
+
+// piece returns room for a new row: that of one that was dropped, or new one.
+func (b *buffer) piece(size int) (row, []byte) {
+	class := (size + freeStep - 1) / freeStep
+	if class >= freeClasses || len(b.free[class]) == 0 {
+		r, data := b.take(size)
+		data[atFlags] = 0
+		return r, data
+	}
+	last := len(b.free[class]) - 1
+	r := b.free[class][last]
+	b.free[class] = b.free[class][:last]
+	return r, b.at(r)[:b.size(r)]
+}
+
+// size returns how many bytes a row has whose value is where it was first.
+func (b *buffer) size(r row) int {
+	data := b.at(r)
+	return atKey + int(binary.LittleEndian.Uint16(data[atKeyLen:])) + int(binary.LittleEndian.Uint32(data[atRoom:]))
+}
+
+// drop removes a row altogether.
+func (b *buffer) drop(r row) {
+	mask := len(b.slots) - 1
+	hole := b.home(hashOf(b.key(r)))
+	for b.slots[hole].row() != r {
+		hole = (hole + 1) & mask
+	}
+	for at := hole; ; { // the search for those behind it must not end at the hole
+		at = (at + 1) & mask
+		s := b.slots[at]
+		if s == 0 {
+			break
+		}
+		if (at-b.home(uint64(s)))&mask >= (at-hole)&mask {
+			b.slots[hole] = s
+			hole = at
+		}
+	}
+	b.slots[hole] = 0
+	b.taken--
+	data := b.at(r)
+	data[atFlags] &= listed
+	if class := b.size(r) / freeStep; class < freeClasses && binary.LittleEndian.Uint32(data[atValue:]) == 0 {
+		b.free[class] = append(b.free[class], r)
+	}
 }
 
 // place puts a slot where the search for its hash comes by.
@@ -303,6 +359,9 @@ func (b *buffer) forget() {
 		clear(b.slots)
 	}
 	b.taken, b.written = 0, b.written[:0]
+	for class := range b.free {
+		b.free[class] = b.free[class][:0]
+	}
 	b.current, b.used, b.full = 0, rowStep, 0
 }
 

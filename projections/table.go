@@ -41,6 +41,7 @@ type batch struct {
 	keeps bool     // what is read is kept in the buffers: it will be asked for again
 	undo  []change // of the projector at work, on the record at work
 	was   []byte   // values that undo restores
+	gone  []change // rows that were removed and need not be kept
 	inDB  bool     // a bbolt call is under way: a panic now is the file's fault
 	blank []byte   // see table.blank
 }
@@ -63,11 +64,19 @@ func (b *batch) rollback() {
 		c.table.set(c.row, value)
 		c.table.setFlags(c.row, c.flags|c.table.flags(c.row)&listed)
 	}
+	b.gone = b.gone[:0]
 	b.settle()
 }
 
 // settle makes what was written final, as far as this transaction goes.
-func (b *batch) settle() { b.undo, b.was = b.undo[:0], b.was[:0] }
+func (b *batch) settle() {
+	for _, c := range b.gone {
+		if c.table.flags(c.row)&(fresh|exists) == fresh {
+			c.table.drop(c.row)
+		}
+	}
+	b.undo, b.was, b.gone = b.undo[:0], b.was[:0], b.gone[:0]
+}
 
 // open returns the table's bucket.
 func (t *table) open() *bolt.Bucket {
@@ -150,8 +159,14 @@ func (t *table) blank() []byte {
 	return t.batch.blank
 }
 
-// remove deletes a row; one that is not there is no error.
-func (t *table) remove(key []byte) { t.put(key, nil) }
+// remove deletes a row; one that is not there is no error. Of one that the file does
+// not have nothing is left.
+func (t *table) remove(key []byte) {
+	t.put(key, nil)
+	if c := t.batch.undo[len(t.batch.undo)-1]; t.is(c.row, fresh) {
+		t.batch.gone = append(t.batch.gone, c)
+	}
+}
 
 // rowOf returns a key's row in the buffer, which may be a new one with room for a value.
 func (t *table) rowOf(hash uint64, key []byte, room int) row {
@@ -159,8 +174,11 @@ func (t *table) rowOf(hash uint64, key []byte, room int) row {
 		return r
 	}
 	r := t.insert(hash, key, room)
-	if t.lists {
+	switch {
+	case t.lists: // a chain has no gaps
 		t.chain(r)
+	case t.stored != nil && !t.stored.has(hash) && t.behind.row(hash, key) == 0:
+		t.setFlags(r, t.flags(r)|fresh)
 	}
 	return r
 }
