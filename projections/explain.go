@@ -18,8 +18,7 @@ type Change struct {
 }
 
 // Explain returns the rows that r changes, read model by read model in the order in
-// which they are told of it, when it is the
-// next record to be applied. Nothing is written. A record that some read models are
+// which they are told of it, when it is the next record to be applied. Nothing is written. A record that some read models are
 // behind of, or that they have applied, is an error: the rows before it are not known.
 func (m *Models) Explain(r eventlog.Record) (changes []Change, err error) {
 	err = m.View(func(v *View) error {
@@ -29,8 +28,9 @@ func (m *Models) Explain(r eventlog.Record) (changes []Change, err error) {
 		rec := decode(r)
 		s := v.state
 		s.deciding.fault, s.noting.fault = m.fault, m.fault
-		verdict := s.apply(&rec, false)
-		s.note(&rec, &verdict)
+		var decided verdict
+		s.apply(&rec, false, &decided)
+		s.note(&rec, &decided)
 		if err := errors.Join(s.deciding.broken, s.noting.broken); err != nil {
 			return err
 		}

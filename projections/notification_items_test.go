@@ -32,7 +32,8 @@ func TestLikesThatAreForgottenCostNothing(t *testing.T) {
 		s.deciding.keeps = true // so that its buffer shows what was looked at
 		r.Seq = w.at.Seq + 1
 		decoded := decode(r)
-		if v := s.apply(&decoded, true); v.Code != "" || len(v.Notes) != 3 {
+		var v verdict
+		if s.apply(&decoded, true, &v); v.Code != "" || len(v.Notes) != 3 {
 			t.Errorf("%s: %q, and %d users are told", r.Event, v.Code, len(v.Notes))
 		}
 		if n := s.notifications.items.taken; n > maxKept+3 {

@@ -242,15 +242,15 @@ func (s *state) name(v *verdict) {
 	}
 }
 
-// apply decides a record and tells the projectors of it by which others are decided.
-func (s *state) apply(r *record, live bool) verdict {
+// apply decides a record, which v then says, and tells the projectors of it by which
+// others are decided.
+func (s *state) apply(r *record, live bool, v *verdict) {
 	s.notifications.live = live
-	v := s.decide(r, live)
-	s.deciding.tell(r, &v)
+	*v = s.decide(r, live)
+	s.deciding.tell(r, v)
 	if v.Code == "" {
 		v.Notes = v.notes
 	}
-	return v
 }
 
 // note tells the other ones.

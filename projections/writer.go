@@ -308,7 +308,7 @@ func (w *writer) decide(tx *bolt.Tx, records []record, live bool, verdicts []ver
 	s := w.state
 	s.deciding.begin(tx)
 	for i := range records {
-		verdicts[i] = s.apply(&records[i], live)
+		s.apply(&records[i], live, &verdicts[i])
 		if s.deciding.broken != nil {
 			return outcome, s.deciding.broken
 		}
