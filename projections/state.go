@@ -40,6 +40,7 @@ type crew struct {
 	members []named
 	parked  []ParkedRecord // of this transaction
 	broken  error          // the file is damaged: nothing more can be applied
+	seen    uint64         // by warm, which the compiler must not leave out
 	fault   func(projector string, r *eventlog.Record) error
 }
 

@@ -308,6 +308,9 @@ func (w *writer) decide(tx *bolt.Tx, records []record, live bool, verdicts []ver
 	s := w.state
 	s.deciding.begin(tx)
 	for i := range records {
+		if i%warmGroup == 0 && !live {
+			s.warm(records[i:min(i+warmGroup, len(records))])
+		}
 		s.apply(&records[i], live, &verdicts[i])
 		if s.deciding.broken != nil {
 			return outcome, s.deciding.broken
@@ -324,6 +327,9 @@ func (w *writer) note(tx *bolt.Tx, records []record, verdicts []verdict) (parked
 	s := w.state
 	s.noting.begin(tx)
 	for i := range records {
+		if i%warmGroup == 0 {
+			s.warmNotes(records[i:min(i+warmGroup, len(records))])
+		}
 		s.note(&records[i], &verdicts[i])
 		if s.noting.broken != nil {
 			return nil, s.noting.broken
