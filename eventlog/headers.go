@@ -66,7 +66,7 @@ func encode(r Record, subject, source string) (*nats.Msg, Record, int, error) {
 	}
 	// One array behind all values: the map's slices then cost no allocation each.
 	values := make([]string, len(fields))
-	header := make(nats.Header, len(fields))
+	header := make(nats.Header, len(fields)-int(fieldActor)) // as large as it usually gets
 	lines := 0
 	for f, value := range fields {
 		if value == "" {
