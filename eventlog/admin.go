@@ -158,7 +158,7 @@ func (f *AdminFollower) Next(ctx context.Context, most int) ([]Record, error) {
 	defer cancel(nil)
 	stop := context.AfterFunc(f.l.life, func() { cancel(ErrClosed) })
 	defer stop()
-	records, err := f.live.read(ctx, most, math.MaxUint64)
+	records, err := f.live.read(ctx, nil, most, math.MaxUint64)
 	if err != nil {
 		return nil, fmt.Errorf("following %s at %d: %w", streamAdmin, f.live.next, err)
 	}

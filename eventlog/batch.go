@@ -40,7 +40,7 @@ func (p *publisher) publishBatch(batch []*entry) error {
 			first := ack.Sequence - uint64(len(batch)) + 1
 			for i, e := range batch {
 				e.acked, e.record.Seq = true, first+uint64(i)
-				e.record.origin.header = leafFields(e.msg.Header) // the batch's among them
+				e.record.origin = newLeaf(e.msg.Subject, leafFields(e.msg.Header), e.msg.Data) // the batch's headers among it
 			}
 			return nil
 		case ack.Error.ErrorCode == jetstreamext.JSErrCodeBatchPublishDuplicateMsgID:

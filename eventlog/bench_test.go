@@ -185,10 +185,10 @@ func BenchmarkDecode(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	header := rawHeader(msg.Header)
+	m := stored{seq: 1, subject: []byte(msg.Subject), header: []byte(rawHeader(msg.Header)), body: msg.Data}
 	b.ReportAllocs()
 	for b.Loop() {
-		if r := decodeRaw(1, msg.Subject, header, msg.Data); r.Err != nil {
+		if r := m.record(); r.Err != nil {
 			b.Fatal(r.Err)
 		}
 	}

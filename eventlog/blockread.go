@@ -43,7 +43,8 @@ type blockReader struct {
 	index int // of the open block
 	file  *os.File
 	sum   hash.Hash64
-	rest  []byte // read from the file and not yet handed out
+	chunk []byte // read from the file; every fill writes over it
+	rest  []byte // of it, not yet handed out
 }
 
 // The layout's constants.
@@ -55,8 +56,7 @@ const (
 	blockDeleted  = 1 << 62 // in the sequence: a tombstone
 )
 
-// blockChunk is how much of a file is read at a time. Records share their chunk's
-// memory: who keeps one keeps that much.
+// blockChunk is how much of a file is read at a time.
 const blockChunk = 128 << 10
 
 func (l *Log) newBlockReader(stream string, from uint64) (*blockReader, error) {
@@ -129,13 +129,13 @@ func (r *blockReader) close() {
 // errEndOfBlocks says that the last block has no more.
 var errEndOfBlocks = errors.New("the block files end")
 
-// read returns the next records, at most most and none past to, which must be
-// durable. With an error come those before it.
-func (r *blockReader) read(ctx context.Context, most int, to uint64) ([]Record, error) {
+// read returns the next records up to to, which must be durable. With an error come
+// those before it.
+func (r *blockReader) read(ctx context.Context, into []Record, most int, to uint64) ([]Record, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	records := make([]Record, 0, min(most, readBatch))
+	records := slices.Grow(into[:0], min(most, readBatch))
 	for len(records) < most && r.next <= to {
 		m, err := r.message()
 		switch {
@@ -157,7 +157,8 @@ func (r *blockReader) read(ctx context.Context, most int, to uint64) ([]Record, 
 			r.rest, r.next = m.from, to+1 // the records between are gone
 		default:
 			r.last = m.seq
-			records = append(records, m.record())
+			records = append(records, Record{Seq: m.seq})
+			records[len(records)-1].decodeRaw(m.subject, m.header, m.body)
 			r.next = m.seq + 1
 		}
 	}
@@ -172,7 +173,8 @@ func (r *blockReader) place() uint64 {
 	return r.last + 1
 }
 
-// stored is a message as a block file holds it.
+// stored is a message as a block file holds it. Its bytes are those of the chunk, which
+// are good until the next message.
 type stored struct {
 	seq                   uint64
 	time                  int64 // when the server stored it, in nanoseconds
@@ -180,14 +182,11 @@ type stored struct {
 	from                  []byte // the chunk from it on
 }
 
-// record decodes the message. Subject and header lie next to each other, but for the
-// length of the latter, and become one string.
+// record decodes the message.
 func (m *stored) record() Record {
-	text := string(m.subject[:len(m.subject)+4+len(m.header)])
-	if len(m.header) == 0 {
-		text = string(m.subject)
-	}
-	return decodeRaw(m.seq, text[:len(m.subject)], text[len(text)-len(m.header):], m.body)
+	r := Record{Seq: m.seq}
+	r.decodeRaw(m.subject, m.header, m.body)
+	return r
 }
 
 // message returns the next message of the open block, io.EOF at its end.
@@ -250,10 +249,12 @@ func (r *blockReader) fill(size int) error {
 	if r.file == nil {
 		return io.EOF // the whole block is in memory
 	}
-	chunk := make([]byte, max(size, blockChunk))
-	have := copy(chunk, r.rest)
-	n, err := io.ReadAtLeast(r.file, chunk[have:], size-have)
-	r.rest = chunk[:have+n]
+	if size > len(r.chunk) {
+		r.chunk = make([]byte, max(size, blockChunk))
+	}
+	have := copy(r.chunk, r.rest)
+	n, err := io.ReadAtLeast(r.file, r.chunk[have:], size-have)
+	r.rest = r.chunk[:have+n]
 	if err == io.ErrUnexpectedEOF {
 		return io.EOF
 	}

@@ -33,7 +33,7 @@ func TestBlockFilesHoldWhatTheServerServes(t *testing.T) {
 	server := l.newReader(streamEvents, "", 1)
 	defer server.close()
 	for next := uint64(1); next <= l.Durable(); {
-		records, err := server.read(t.Context(), readBatch, l.Durable())
+		records, err := server.read(t.Context(), nil, readBatch, l.Durable())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +49,7 @@ func TestBlockFilesHoldWhatTheServerServes(t *testing.T) {
 			t.Fatal(err)
 		}
 		for next := from; next <= to; {
-			records, err := r.read(t.Context(), 1+rng.IntN(500), to)
+			records, err := r.read(t.Context(), nil, 1+rng.IntN(500), to)
 			if err != nil || len(records) == 0 {
 				t.Fatalf("%d to %d: at %d: %d records, %v", from, to, next, len(records), err)
 			}
@@ -74,7 +74,7 @@ func TestBlockFilesAreReadWhileTheyGrow(t *testing.T) {
 	}
 	defer r.close()
 	for n := uint64(1); n < 300; n++ {
-		records, err := r.read(t.Context(), 10, n)
+		records, err := r.read(t.Context(), nil, 10, n)
 		if err != nil || len(records) != 1 || records[0].Seq != n {
 			t.Fatalf("at %d: %d records, %v", n, len(records), err)
 		}

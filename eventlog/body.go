@@ -1,10 +1,10 @@
 package eventlog
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"roomlog/schema"
@@ -24,7 +24,7 @@ func encodeBody(actor schema.Actor, data json.RawMessage) (body, inner []byte, e
 	if len(data) == 0 {
 		data = json.RawMessage("{}")
 	}
-	if data[0] != '{' || !json.Valid(data) {
+	if data[0] != '{' || !schema.ValidJSON(data) {
 		return nil, nil, errors.New("the record's data is not a JSON object")
 	}
 	for _, s := range []string{actor.ID, actor.Username, actor.Avatar} {
@@ -62,7 +62,7 @@ func appendText(b []byte, s string) []byte {
 
 // decodeBody reads a body. The form that encodeBody writes takes a shortcut that
 // costs a third of encoding/json; what it cannot read goes the long way.
-func decodeBody(body []byte) (schema.Actor, json.RawMessage, error) {
+func decodeBody(body string) (schema.Actor, json.RawMessage, error) {
 	if actor, data, ok := decodeBodyFast(body); ok {
 		return actor, data, nil
 	}
@@ -70,7 +70,7 @@ func decodeBody(body []byte) (schema.Actor, json.RawMessage, error) {
 		Actor schema.Actor    `json:"actor"`
 		Data  json.RawMessage `json:"data"`
 	}
-	if err := json.Unmarshal(body, &v); err != nil {
+	if err := json.Unmarshal([]byte(body), &v); err != nil {
 		return schema.Actor{}, nil, fmt.Errorf("the body: %w", err)
 	}
 	if len(v.Data) == 0 || v.Data[0] != '{' {
@@ -79,46 +79,46 @@ func decodeBody(body []byte) (schema.Actor, json.RawMessage, error) {
 	return v.Actor, v.Data, nil
 }
 
-func decodeBodyFast(body []byte) (actor schema.Actor, data json.RawMessage, ok bool) {
-	rest, ok := bytes.CutPrefix(body, []byte(bodyActor))
+func decodeBodyFast(body string) (actor schema.Actor, data json.RawMessage, ok bool) {
+	rest, ok := strings.CutPrefix(body, bodyActor)
 	if !ok {
 		return actor, nil, false
 	}
 	if actor.ID, rest, ok = cutText(rest); !ok {
 		return actor, nil, false
 	}
-	if rest, ok = bytes.CutPrefix(rest, []byte(bodyUser)); !ok {
+	if rest, ok = strings.CutPrefix(rest, bodyUser); !ok {
 		return actor, nil, false
 	}
 	if actor.Username, rest, ok = cutText(rest); !ok {
 		return actor, nil, false
 	}
-	if image, has := bytes.CutPrefix(rest, []byte(bodyImage)); has {
+	if image, has := strings.CutPrefix(rest, bodyImage); has {
 		if actor.Avatar, rest, ok = cutText(image); !ok {
 			return actor, nil, false
 		}
 	}
-	if rest, ok = bytes.CutPrefix(rest, []byte(bodyData)); !ok {
+	if rest, ok = strings.CutPrefix(rest, bodyData); !ok {
 		return actor, nil, false
 	}
 	if len(rest) < 3 || rest[0] != '{' || rest[len(rest)-1] != '}' {
 		return actor, nil, false
 	}
-	data = rest[: len(rest)-1 : len(rest)-1]
-	return actor, data, json.Valid(data)
+	data = json.RawMessage(rest[:len(rest)-1])
+	return actor, data, schema.ValidJSON(data)
 }
 
-// cutText splits b before the quote that ends a JSON string. It fails on text
+// cutText splits s before the quote that ends a JSON string. It fails on text
 // with escapes and on what is not UTF-8, which encoding/json would change.
-func cutText(b []byte) (string, []byte, bool) {
-	i := bytes.IndexByte(b, '"')
-	if i < 0 || !utf8.Valid(b[:i]) {
-		return "", nil, false
+func cutText(s string) (text, rest string, ok bool) {
+	i := strings.IndexByte(s, '"')
+	if i < 0 || !utf8.ValidString(s[:i]) {
+		return "", "", false
 	}
-	for _, c := range b[:i] {
+	for _, c := range []byte(s[:i]) {
 		if c < ' ' || c == '\\' {
-			return "", nil, false
+			return "", "", false
 		}
 	}
-	return string(b[:i]), b[i:], true
+	return s[:i], s[i:], true
 }

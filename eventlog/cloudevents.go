@@ -135,7 +135,7 @@ func parseCloudEvent(text []byte) (r Record, err error) {
 		ID: e.ID, Event: e.Type, Entity: e.Subject, Data: e.Data,
 		Actor: schema.Actor{ID: e.Actor, Username: e.ActorName, Avatar: e.ActorAvatar},
 		Key:   e.Key, Socket: e.Socket, CorrelationID: e.CorrelationID, CausationID: e.CausationID,
-		origin: origin{header: headerSource + ": " + escape(e.Source) + "\n"},
+		origin: newLeaf("", headerSource+": "+escape(e.Source)+"\n", nil),
 	}
 	if r.Time, err = parseTime(e.Time); err != nil {
 		return r, fmt.Errorf("time: %w", err)
@@ -155,7 +155,9 @@ func parseCloudEvent(text []byte) (r Record, err error) {
 // that node has another name. A record that came from neither a log nor a CloudEvent
 // has none: "".
 func (r *Record) Source() string {
-	for line := range strings.Lines(r.origin.header) {
+	_, rest, _ := cutSized(r.origin)
+	header, _, _ := cutSized(rest)
+	for line := range strings.Lines(header) {
 		if value, ok := strings.CutPrefix(line, headerSource+":"); ok {
 			source, _ := unescape(strings.Trim(value, " \t\r\n"))
 			return source

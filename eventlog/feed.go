@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"bytes"
 	"context"
 	"strings"
 
@@ -13,7 +14,8 @@ import (
 type feed interface {
 	// request asks for messages; what the server has to say itself comes to reply.
 	request(subject, reply string, body []byte) error
-	// next returns the next message in the order they were sent.
+	// next returns the next message in the order they were sent. Its header and data are
+	// good until the one after it is asked for.
 	next(ctx context.Context) (message, error)
 	// watch lets ctx break next, too, until stop is called.
 	watch(ctx context.Context) (stop func() bool)
@@ -26,17 +28,19 @@ type feed interface {
 type message struct {
 	subject string
 	reply   string
-	header  string      // as on the wire, or
+	header  []byte      // as on the wire, or
 	fields  nats.Header // as the NATS client reads it
 	data    []byte
 }
 
-// record decodes the message.
-func (m *message) record(seq uint64) Record {
+// record decodes the message into r.
+func (m *message) record(r *Record, seq uint64) {
 	if m.fields != nil {
-		return decode(seq, m.subject, m.fields, m.data)
+		*r = decode(seq, m.subject, m.fields, m.data)
+		return
 	}
-	return decodeRaw(seq, m.subject, m.header, m.data)
+	*r = Record{Seq: seq}
+	r.decodeRaw([]byte(m.subject), m.header, m.data)
 }
 
 // status returns the text of a message that is a word of the server's own: "404
@@ -48,9 +52,9 @@ func (m *message) status() string {
 	if m.fields != nil {
 		return strings.TrimSpace(m.fields.Get("Status") + " " + m.fields.Get("Description"))
 	}
-	line, _, _ := strings.Cut(m.header, "\r\n")
-	_, status, _ := strings.Cut(line, " ")
-	return status
+	line, _, _ := bytes.Cut(m.header, []byte("\r\n"))
+	_, status, _ := bytes.Cut(line, []byte(" "))
+	return string(status)
 }
 
 // subscription is the feed through the NATS client.

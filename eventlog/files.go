@@ -140,8 +140,9 @@ func (l *Log) readFiles(ctx context.Context, stream string, from uint64) iter.Se
 			return
 		}
 		defer r.close()
+		var records []Record
 		for {
-			records, err := r.read(ctx, readBatch, maxSequence)
+			records, err = r.read(ctx, records, readBatch, maxSequence)
 			for _, record := range records {
 				if !yield(record, nil) {
 					return
@@ -166,10 +167,10 @@ func (l *Log) getFromFiles(ctx context.Context, seq uint64) (Record, error) {
 		return Record{}, err
 	}
 	defer r.close()
-	records, err := r.read(ctx, 1, seq)
+	records, err := r.read(ctx, nil, 1, seq)
 	for errors.Is(err, ErrDamaged) && r.damaged > 0 {
 		r.rest, r.damaged = r.rest[r.damaged:], 0
-		records, err = r.read(ctx, 1, seq)
+		records, err = r.read(ctx, nil, 1, seq)
 	}
 	if err == nil && len(records) == 0 {
 		err = ErrNotFound
@@ -204,7 +205,7 @@ func (l *Log) pickFromFiles(ctx context.Context, seqs []uint64) iter.Seq2[Record
 				}
 			}
 			r.next = seq
-			records, err := r.read(ctx, 1, seq)
+			records, err := r.read(ctx, nil, 1, seq)
 			if err != nil {
 				err = fmt.Errorf("getting record %d: %w", seq, err)
 			} else if len(records) == 0 {

@@ -44,7 +44,7 @@ func TestLeafIsTheSameWhicheverWay(t *testing.T) {
 			}
 			server := l.newReader(streamEvents, "", 1)
 			defer server.close()
-			served, err := server.read(t.Context(), 300, 300)
+			served, err := server.read(t.Context(), nil, 300, 300)
 			for _, r := range served {
 				check("server", r, err)
 			}

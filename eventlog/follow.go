@@ -45,7 +45,7 @@ func (f *Follower) Next(ctx context.Context, max int) ([]Record, error) {
 	}
 	for {
 		durable, moved := f.l.tail.wait()
-		records, err := f.cursor.read(ctx, max, durable)
+		records, err := f.cursor.read(ctx, nil, max, durable)
 		if err != nil {
 			return nil, fmt.Errorf("following the log at %d: %w", f.cursor.next, f.reason(err))
 		}
@@ -78,7 +78,7 @@ func (f *Follower) nextLive(ctx context.Context, max int) ([]Record, error) {
 	defer cancel()
 	stop := context.AfterFunc(f.l.life, cancel)
 	defer stop()
-	records, err := f.live.read(ctx, max, math.MaxUint64)
+	records, err := f.live.read(ctx, nil, max, math.MaxUint64)
 	if err != nil {
 		return nil, fmt.Errorf("following the log at %d: %w", f.live.next, f.reason(err))
 	}

@@ -49,102 +49,126 @@ func encode(r Record, subject, source string) (*nats.Msg, Record, int, error) {
 		return nil, r, 0, err
 	}
 	r.Data = data
-	r.origin = origin{subject: subject, body: body}
-	size := len(subject) + len("NATS/1.0\r\n\r\n") + len(body)
-
-	// One array behind all values: the map's slices then cost no allocation each. In the
-	// order of their names, as a leaf has them.
-	fields := [...]struct{ name, value string }{
-		{headerMsgID, r.ID},
-		{headerActor, r.Actor.ID},
-		{headerCausation, r.CausationID},
-		{headerCorrelation, r.CorrelationID},
-		{headerDataSchema, schemaName(r.Event, r.Version)},
-		{headerID, r.ID},
-		{headerKey, r.Key},
-		{headerSocket, r.Socket},
-		{headerSource, source},
-		{headerSpecVersion, specVersion},
-		{headerSubject, r.Entity},
-		{headerTime, r.Time.String()},
-		{headerType, r.Event},
+	fields := [fieldCount]string{
+		fieldMsgID:       r.ID,
+		fieldActor:       r.Actor.ID,
+		fieldCausation:   r.CausationID,
+		fieldCorrelation: r.CorrelationID,
+		fieldDataSchema:  schemaName(r.Event, r.Version),
+		fieldID:          r.ID,
+		fieldKey:         r.Key,
+		fieldSocket:      r.Socket,
+		fieldSource:      source,
+		fieldSpecVersion: specVersion,
+		fieldSubject:     r.Entity,
+		fieldTime:        r.Time.String(),
+		fieldType:        r.Event,
 	}
+	// One array behind all values: the map's slices then cost no allocation each.
 	values := make([]string, len(fields))
-	header := make(nats.Header, len(fields))
-	var leaf strings.Builder
-	leaf.Grow(512)
-	for i, f := range fields {
-		if f.value == "" {
+	header := make(nats.Header, len(fields)-int(fieldActor)) // as large as it usually gets
+	lines := 0
+	for f, value := range fields {
+		if value == "" {
 			continue
 		}
-		values[i] = escape(f.value)
-		header[f.name] = values[i : i+1 : i+1]
-		size += len(f.name) + len(": \r\n") + len(values[i])
-		leafLine(&leaf, f.name, values[i])
+		values[f] = escape(value)
+		header[fieldNames[f]] = values[f : f+1 : f+1]
+		lines += len(fieldNames[f]) + len(": \n") + len(values[f])
 	}
-	r.origin.header = leaf.String()
+	size := len(subject) + len("NATS/1.0\r\n\r\n") + lines + len("\r")*len(header) + len(body)
+	var leaf leafWriter
+	leaf.begin(len(subject), lines, len(body))
+	leaf.WriteString(subject)
+	leaf.size(lines)
+	for f, value := range values {
+		if value != "" {
+			leaf.line(fieldNames[f], value)
+		}
+	}
+	r.origin = leaf.end(body)
 	return &nats.Msg{Subject: subject, Header: header, Data: body}, r, size, nil
 }
 
 // decode turns a message back into a record. A message that is no record comes
 // back with Err set and whatever could be read.
 func decode(seq uint64, subject string, header nats.Header, body []byte) Record {
-	d := decoder{Record: Record{Seq: seq, origin: origin{subject, leafFields(header), body}}}
+	r := Record{Seq: seq, origin: newLeaf(subject, leafFields(header), body)}
+	d := decoder{Record: &r}
 	for name, values := range header {
 		if len(values) > 0 {
-			d.set(name, values[0])
+			d.set(fieldOf([]byte(name)), values[0])
 		}
 	}
-	return d.finish(body)
+	d.finish(len(body))
+	return r
 }
 
 // decodeRaw does as decode with the header as it is on the wire: a first line with
-// the version, then lines "name: value", then an empty one.
-func decodeRaw(seq uint64, subject, header string, body []byte) Record {
-	d := decoder{Record: Record{Seq: seq, origin: origin{subject, header, body}}}
-	_, rest, _ := strings.Cut(header, "\r\n")
-	for rest != "" {
-		var line string
-		line, rest, _ = strings.Cut(rest, "\r\n")
-		if name, value, ok := strings.Cut(line, ":"); ok {
-			d.set(name, strings.TrimLeft(value, " \t"))
-		}
+// the version, then lines "name: value", then an empty one. The record has its place
+// already. It keeps nothing of what it is given: its text is cut out of its leaf.
+func (r *Record) decodeRaw(subject, header, body []byte) {
+	d := decoder{Record: r}
+	var lines wireLines
+	size, ok := lines.find(header)
+	if !ok {
+		d.setAny(string(subject), string(header), body)
+		d.finish(len(body))
+		return
 	}
-	return d.finish(body)
+	var leaf leafWriter
+	leaf.begin(len(subject), size, len(body))
+	leaf.Write(subject)
+	leaf.size(size)
+	for f, line := range lines {
+		if line == nil {
+			continue
+		}
+		value := len(fieldNames[f]) + len(":")
+		for value < len(line) && (line[value] == ' ' || line[value] == '\t') {
+			value++
+		}
+		value += leaf.Len()
+		leaf.Write(line)
+		d.set(field(f), leaf.String()[value:])
+		leaf.WriteByte('\n')
+	}
+	r.origin = leaf.end(body)
+	d.finish(len(body))
 }
 
 // decoder gathers a record from its headers.
 type decoder struct {
-	Record
+	*Record
 	spec, time, schema string
 }
 
 // set takes one header. Of several with one name the first counts, as it does for
 // NATS itself.
-func (d *decoder) set(name, value string) {
+func (d *decoder) set(f field, value string) {
 	var to *string
-	switch name {
-	case headerSpecVersion:
+	switch f {
+	case fieldSpecVersion:
 		to = &d.spec
-	case headerTime:
+	case fieldTime:
 		to = &d.time
-	case headerDataSchema:
+	case fieldDataSchema:
 		to = &d.schema
-	case headerID:
+	case fieldID:
 		to = &d.ID
-	case headerType:
+	case fieldType:
 		to = &d.Event
-	case headerSubject:
+	case fieldSubject:
 		to = &d.Entity
-	case headerCorrelation:
+	case fieldCorrelation:
 		to = &d.CorrelationID
-	case headerCausation:
+	case fieldCausation:
 		to = &d.CausationID
-	case headerKey:
+	case fieldKey:
 		to = &d.Key
-	case headerSocket:
+	case fieldSocket:
 		to = &d.Socket
-	case headerOrigin: // the server's own, and not escaped
+	case fieldOrigin: // the server's own, and not escaped
 		d.Origin = originOf(value)
 		return
 	default:
@@ -155,20 +179,33 @@ func (d *decoder) set(name, value string) {
 	}
 	v, err := unescape(value)
 	if err != nil && d.Err == nil {
-		d.Err = fmt.Errorf("%w: %s: %w", errForeign, name, err)
+		d.Err = fmt.Errorf("%w: %s: %w", errForeign, fieldNames[f], err)
 	}
 	*to = v
 }
 
-func (d *decoder) finish(body []byte) Record {
-	if d.Err == nil {
-		d.Err = d.check(body)
+// setAny takes any header on the wire, whoever wrote it.
+func (d *decoder) setAny(subject, header string, body []byte) {
+	d.origin = newLeaf(subject, leafOfWire(header), body)
+	_, rest, _ := strings.Cut(header, "\r\n")
+	for rest != "" {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\r\n")
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			d.set(fieldOf([]byte(name)), strings.TrimLeft(value, " \t"))
+		}
 	}
-	return d.Record
+}
+
+// finish reads the body, with which the leaf ends.
+func (d *decoder) finish(body int) {
+	if d.Err == nil {
+		d.Err = d.check(d.origin[len(d.origin)-body:])
+	}
 }
 
 // check reads what is more than text, and says what is missing.
-func (d *decoder) check(body []byte) (err error) {
+func (d *decoder) check(body string) (err error) {
 	if d.spec != specVersion {
 		return fmt.Errorf("%w: %s is %q, not %q", errForeign, headerSpecVersion, d.spec, specVersion)
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +56,12 @@ func rawHeader(header nats.Header) string {
 	}
 	b.WriteString("\r\n")
 	return b.String()
+}
+
+// decodeRaw decodes a message with its header as it is on the wire.
+func decodeRaw(seq uint64, subject, header string, body []byte) Record {
+	m := stored{seq: seq, subject: []byte(subject), header: []byte(header), body: body}
+	return m.record()
 }
 
 // overTheWire is what NATS makes of a message's headers on the way.
@@ -236,7 +244,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(`{"actor":{"id":"","username":""},"data":{"a":1},"data":{"b":2}}`, "2023-02-29T00:00:00.000Z", "%zz")
 	f.Add("{\"actor\":{\"id\":\"\xff\",\"username\":\"\"},\"data\":{}}", "2026-11-23T24:00:00.000Z", "\xff")
 	f.Fuzz(func(t *testing.T, body, stamp, value string) {
-		if actor, data, ok := decodeBodyFast([]byte(body)); ok {
+		if actor, data, ok := decodeBodyFast(body); ok {
 			var slow struct {
 				Actor schema.Actor    `json:"actor"`
 				Data  json.RawMessage `json:"data"`
@@ -262,6 +270,51 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whoever wrote a header, the way for those that the client writes agrees with the way
+// for any.
+func FuzzWireHeader(f *testing.F) {
+	msg, _, _, err := encode(post("alice", "hello"), "events.social.post.create", "/n")
+	if err != nil {
+		f.Fatal(err)
+	}
+	raw := rawHeader(msg.Header)
+	f.Add(raw)
+	f.Add(strings.Replace(raw, "\r\n\r\n", "\r\nNats-Batch-Id: x\r\nNats-Stream-Source: EVENTS 1042 events.admin.>\r\n\r\n", 1))
+	for _, odd := range []string{
+		"", "NATS/1.0", "NATS/1.0\r\n", "NATS/1.0\r\n\r\n", "NATS/1.0 404 No Messages\r\nce-id: x\r\n", "NATS/1.0\r\n\r\nce-id: x", "ce-id: x\r\nce-type: y\r\n", "x\r\nce-id: x\r\n",
+		"NATS/1.0\r\nce-id: a\r\nce-id: b\r\n", "NATS/1.0\r\nce-id:\r\nce-id:b\r\n", "NATS/1.0\r\nce-type:a\rb\r\nce-id: \t b\nc\r\n", "NATS/1.0\r\nce-id\r\n:\r\nce-type: %4\r\nother: x\r\n",
+		"NATS/1.0\r\nce-type: a\r\nce-id: b\r", "NATS/1.0\r\nce-type: a\r\nCe-Id: b\r\n", "NATS/1.0\r\nNats-Stream-Source: EVENTS 1\r\nNats-Stream-Source: EVENTS 2\r\n", "NATS/1.0\r\nce-subject: %C3%AB\r\nce-subject: b\r\n",
+	} {
+		f.Add(odd)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		fast := Record{Seq: 1}
+		fast.decodeRaw([]byte("events.x"), []byte(header), msg.Data)
+		slow := Record{Seq: 1}
+		d := decoder{Record: &slow}
+		d.setAny("events.x", header, msg.Data)
+		d.finish(len(msg.Data))
+		if (fast.Err == nil) != (slow.Err == nil) {
+			t.Errorf("%q: %v, not %v", header, fast.Err, slow.Err)
+		}
+		fast.Err, slow.Err = nil, nil
+		if !reflect.DeepEqual(fast, slow) {
+			t.Errorf("%q\nfast %+v\nslow %+v", header, fast, slow)
+		}
+	})
+}
+
+func TestFieldsAreInTheOrderOfTheirNames(t *testing.T) {
+	if !slices.IsSorted(fieldNames[:]) {
+		t.Error("they are not: leaves would be others")
+	}
+	for f, name := range fieldNames {
+		if fieldOf([]byte(name)) != field(f) {
+			t.Errorf("%s is not found", name)
+		}
+	}
 }
 
 func schemaTime(s string) (schema.Time, error) {

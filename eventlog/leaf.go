@@ -3,23 +3,12 @@ package eventlog
 import (
 	"encoding/binary"
 	"errors"
-	"iter"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
 )
-
-// origin is a record as the log stores it, for who proves that it still does.
-type origin struct {
-	subject string
-	header  string // as on the wire, or already as a leaf has it
-	body    []byte
-}
-
-// wireVersion is the first line of a header on the wire.
-const wireVersion = "NATS/1.0"
 
 // answerHeaders are those that the server adds to a message when it is asked for
 // one: they are not stored with it.
@@ -39,88 +28,80 @@ func (r *Record) Leaf() []byte { return r.AppendLeaf(nil) }
 // AppendLeaf appends the record's leaf to b, which is returned as it is when the record
 // has none.
 func (r *Record) AppendLeaf(b []byte) []byte {
-	if r.origin.subject == "" {
+	if subject, _, _ := cutSized(r.origin); subject == "" {
 		return b
 	}
-	b = slices.Grow(b, 8+3*4+len(r.origin.subject)+len(r.origin.header)+len(r.origin.body))
+	b = slices.Grow(b, 8+len(r.origin))
 	b = binary.BigEndian.AppendUint64(b, r.Seq)
-	b = appendSized(b, r.origin.subject)
-	if strings.HasPrefix(r.origin.header, wireVersion) {
-		b = appendWireHeader(b, r.origin.header)
-	} else {
-		b = appendSized(b, r.origin.header)
+	return append(b, r.origin...)
+}
+
+// leafWriter writes a leaf, but for the place. What was written can be cut out of its
+// String while more is: it stays where it is.
+type leafWriter struct{ strings.Builder }
+
+// begin makes room for a leaf whose parts have these lengths.
+func (w *leafWriter) begin(subject, header, body int) {
+	w.Grow(3*4 + subject + header + body)
+	w.size(subject)
+}
+
+// size writes how long the part is that comes next.
+func (w *leafWriter) size(n int) {
+	var size [4]byte
+	binary.BigEndian.PutUint32(size[:], uint32(n))
+	w.Write(size[:])
+}
+
+// line writes a line of the header.
+func (w *leafWriter) line(name, value string) {
+	w.WriteString(name)
+	w.WriteString(": ")
+	w.WriteString(value)
+	w.WriteByte('\n')
+}
+
+// end writes the body.
+func (w *leafWriter) end(body []byte) string {
+	w.size(len(body))
+	w.Write(body)
+	return w.String()
+}
+
+// newLeaf returns a leaf, but for the place, whose header is as a leaf has it.
+func newLeaf(subject, header string, body []byte) string {
+	var w leafWriter
+	w.begin(len(subject), len(header), len(body))
+	w.WriteString(subject)
+	w.size(len(header))
+	w.WriteString(header)
+	return w.end(body)
+}
+
+// cutSized splits a leaf behind a part that stands behind its length.
+func cutSized(leaf string) (part, rest string, ok bool) {
+	if len(leaf) < 4 {
+		return "", "", false
 	}
-	return appendSized(b, r.origin.body)
-}
-
-func appendSized[T string | []byte](b []byte, s T) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
-	return append(b, s...)
-}
-
-// headerLine is a line of a header, and how long the name in it is.
-type headerLine struct {
-	text string
-	name int
-}
-
-// appendWireHeader appends a wire's header as a leaf has it. The client writes the lines
-// in no order.
-func appendWireHeader(b []byte, wire string) []byte {
-	var few [24]headerLine // most have half as many
-	lines := few[:0]
-	for text := range headerLines(wire) {
-		name := strings.IndexByte(text, ':')
-		if name < 0 {
-			name = len(text)
-		}
-		lines = append(lines, headerLine{text, name})
+	size := uint64(leaf[0])<<24 | uint64(leaf[1])<<16 | uint64(leaf[2])<<8 | uint64(leaf[3])
+	if leaf = leaf[4:]; size > uint64(len(leaf)) {
+		return "", "", false
 	}
-	slices.SortStableFunc(lines, func(a, b headerLine) int { return strings.Compare(a.text[:a.name], b.text[:b.name]) })
-	start := len(b)
-	b = append(b, 0, 0, 0, 0)
-	for _, l := range lines {
-		b = append(append(b, l.text...), '\n')
-	}
-	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-4))
-	return b
+	return leaf[:size], leaf[size:], true
 }
 
-// headerLines yields the lines of a wire's header, but for the version.
-func headerLines(wire string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		first, rest, _ := strings.Cut(wire, "\r\n")
-		if first != wireVersion && !yield(first) { // nobody wrote it so
-			return
-		}
-		for rest != "" {
-			var line string
-			if line, rest, _ = strings.Cut(rest, "\r\n"); line != "" && !yield(line) {
-				return
-			}
-		}
-	}
-}
-
-// leafFields is the same of a header that the NATS client has read.
+// leafFields returns a header that the NATS client has read as a leaf has it.
 func leafFields(header nats.Header) string {
-	var leaf strings.Builder
+	var leaf leafWriter
 	for _, name := range slices.Sorted(maps.Keys(header)) {
 		if slices.Contains(answerHeaders, name) {
 			continue
 		}
 		for _, value := range header[name] {
-			leafLine(&leaf, name, value)
+			leaf.line(name, value)
 		}
 	}
 	return leaf.String()
-}
-
-func leafLine(leaf *strings.Builder, name, value string) {
-	leaf.WriteString(name)
-	leaf.WriteString(": ")
-	leaf.WriteString(value)
-	leaf.WriteByte('\n')
 }
 
 // errNoLeaf says that bytes are not what AppendLeaf writes.
@@ -132,24 +113,16 @@ func RecordOfLeaf(leaf []byte) (Record, error) {
 	if len(leaf) < 8 {
 		return Record{}, errNoLeaf
 	}
-	var parts [3][]byte
-	rest := leaf[8:]
-	for i := range parts {
-		if len(rest) < 4 {
-			return Record{}, errNoLeaf
-		}
-		size := binary.BigEndian.Uint32(rest)
-		if rest = rest[4:]; uint64(size) > uint64(len(rest)) {
-			return Record{}, errNoLeaf
-		}
-		parts[i], rest = rest[:size:size], rest[size:]
-	}
-	subject, header, body := string(parts[0]), string(parts[1]), parts[2]
-	if len(rest) > 0 || subject == "" {
+	origin := string(leaf[8:])
+	subject, rest, ok1 := cutSized(origin)
+	header, rest, ok2 := cutSized(rest)
+	body, rest, ok3 := cutSized(rest)
+	if !ok1 || !ok2 || !ok3 || rest != "" || subject == "" {
 		return Record{}, errNoLeaf
 	}
-	seq := binary.BigEndian.Uint64(leaf)
-	r := decodeRaw(seq, subject, wireVersion+"\r\n"+strings.ReplaceAll(header, "\n", "\r\n"), body)
-	r.origin.header = header
+	wire := wireVersion + "\r\n" + strings.ReplaceAll(header, "\n", "\r\n")
+	r := Record{Seq: binary.BigEndian.Uint64(leaf)}
+	r.decodeRaw([]byte(subject), []byte(wire), []byte(body))
+	r.origin = origin
 	return r, nil
 }

@@ -16,23 +16,42 @@ import (
 // the call when to is 0 or past it. It ends early with one error. Each range over
 // the result reads anew.
 func (l *Log) Read(ctx context.Context, from, to uint64) iter.Seq2[Record, error] {
-	durable := l.Durable()
-	if to == 0 || to > durable {
-		to = durable
-	}
+	batches := l.ReadBatches(ctx, from, to, readBatch)
 	return func(yield func(Record, error) bool) {
-		c := l.newCursor(from)
-		defer c.close()
-		for c.next <= to {
-			records, err := c.read(ctx, readBatch, to)
+		for records, err := range batches {
 			if err != nil {
-				yield(Record{}, fmt.Errorf("reading the log at %d: %w", c.next, err))
+				yield(Record{}, err)
 				return
 			}
 			for _, r := range records {
 				if !yield(r, nil) {
 					return
 				}
+			}
+		}
+	}
+}
+
+// ReadBatches is Read, up to most records at a time. The slices that it yields are used
+// again for those that come next; the records may be kept.
+func (l *Log) ReadBatches(ctx context.Context, from, to uint64, most int) iter.Seq2[[]Record, error] {
+	durable := l.Durable()
+	if to == 0 || to > durable {
+		to = durable
+	}
+	return func(yield func([]Record, error) bool) {
+		c := l.newCursor(from)
+		defer c.close()
+		var records []Record
+		for c.next <= to {
+			var err error
+			records, err = c.read(ctx, records, most, to)
+			if err != nil {
+				yield(nil, fmt.Errorf("reading the log at %d: %w", c.next, err))
+				return
+			}
+			if len(records) > 0 && !yield(records, nil) {
+				return
 			}
 		}
 	}
@@ -47,9 +66,11 @@ type cursor struct {
 	served bool   // the block files cannot be read
 }
 
-// source is what a cursor reads from: block files, the server, or a batchReader.
+// source is what a cursor reads from: block files, the server, or a batchReader. Its read
+// returns the next records, at most most and none past to, for which it may use the
+// memory of into.
 type source interface {
-	read(ctx context.Context, most int, to uint64) ([]Record, error)
+	read(ctx context.Context, into []Record, most int, to uint64) ([]Record, error)
 	close()
 }
 
@@ -57,9 +78,9 @@ func (l *Log) newCursor(from uint64) *cursor {
 	return &cursor{l: l, next: max(from, l.first)}
 }
 
-// read returns the next records, at most most and none past to, and moves on. It
-// returns none only when the log has nothing more up to to.
-func (c *cursor) read(ctx context.Context, most int, to uint64) ([]Record, error) {
+// read returns the next records, as a source does, and moves on. It returns none only
+// when the log has nothing more up to to.
+func (c *cursor) read(ctx context.Context, into []Record, most int, to uint64) ([]Record, error) {
 	if c.next > to {
 		return nil, nil
 	}
@@ -69,7 +90,7 @@ func (c *cursor) read(ctx context.Context, most int, to uint64) ([]Record, error
 		c.next = records[len(records)-1].Seq + 1
 		return records, nil
 	}
-	records, err := c.readSource(ctx, most, to)
+	records, err := c.readSource(ctx, into, most, to)
 	if err != nil && len(records) == 0 {
 		return nil, err // what came before it is handed out first, and the error is met again
 	}
@@ -82,7 +103,7 @@ func (c *cursor) read(ctx context.Context, most int, to uint64) ([]Record, error
 	return records, nil
 }
 
-func (c *cursor) readSource(ctx context.Context, most int, to uint64) ([]Record, error) {
+func (c *cursor) readSource(ctx context.Context, into []Record, most int, to uint64) ([]Record, error) {
 	if c.source == nil && c.l.reader {
 		c.source = &batchReader{l: c.l, stream: streamEvents, next: c.next}
 	}
@@ -100,7 +121,7 @@ func (c *cursor) readSource(ctx context.Context, most int, to uint64) ([]Record,
 	if c.source == nil {
 		c.source = c.l.newReader(streamEvents, "", c.next)
 	}
-	records, err := c.source.read(ctx, most, to)
+	records, err := c.source.read(ctx, into, most, to)
 	if err == nil || c.served || !c.l.readsFiles() || ctx.Err() != nil {
 		return records, err
 	}
@@ -109,7 +130,7 @@ func (c *cursor) readSource(ctx context.Context, most int, to uint64) ([]Record,
 		return records, err
 	}
 	c.useServer(err)
-	return c.readSource(ctx, most, to)
+	return c.readSource(ctx, into, most, to)
 }
 
 // readsFiles reports whether the block files are as this package knows them.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,20 +42,21 @@ type reader struct {
 	pull      string // subject of requests
 	requests  uint64 // sent so far
 	consumer  string
-	open      bool   // a request is under way
-	asked     int    // messages that it may bring
-	left      int    // of these, messages that it may still bring
-	delivered uint64 // consumer's count of messages, to notice a lost one
-	held      []Record
+	open      bool     // a request is under way
+	asked     int      // messages that it may bring
+	left      int      // of these, messages that it may still bring
+	delivered uint64   // consumer's count of messages, to notice a lost one
+	page      []Record // what a request brought last
+	held      []Record // of it, not yet handed out
 }
 
 func (l *Log) newReader(stream, filter string, from uint64) *reader {
 	return &reader{l: l, stream: stream, filter: filter, next: from}
 }
 
-// read returns the next records, at most most and none past to; none at the end of
-// the stream. What the server sent past to is kept for the next call.
-func (r *reader) read(ctx context.Context, most int, to uint64) ([]Record, error) {
+// read returns none at the end of the stream. What the server sent past to is kept for
+// the next call.
+func (r *reader) read(ctx context.Context, into []Record, most int, to uint64) ([]Record, error) {
 	if len(r.held) == 0 {
 		if err := r.fill(ctx, to); err != nil {
 			return nil, err
@@ -64,7 +66,7 @@ func (r *reader) read(ctx context.Context, most int, to uint64) ([]Record, error
 	for n < len(r.held) && n < most && r.held[n].Seq <= to {
 		n++
 	}
-	records := r.held[:n:n]
+	records := append(into[:0], r.held[:n]...)
 	r.held = r.held[n:]
 	return records, nil
 }
@@ -111,9 +113,14 @@ func (r *reader) receive(ctx context.Context, to uint64) error {
 	defer cancel()
 	stop := r.feed.watch(patience)
 	defer stop()
-	records := make([]Record, 0, min(r.left, readBatch))
+	records := slices.Grow(r.page[:0], min(r.left, readBatch))
 	for r.open && (len(records) == 0 || !r.live || !r.feed.idle()) {
-		record, err := r.receiveOne(patience)
+		records = append(records, Record{})
+		last := &records[len(records)-1]
+		err := r.receiveOne(patience, last)
+		if err != nil || last.Seq == 0 {
+			records = records[:len(records)-1]
+		}
 		if err != nil {
 			if ctx.Err() == nil || !r.live {
 				r.close() // to begin again behind what arrived
@@ -123,51 +130,50 @@ func (r *reader) receive(ctx context.Context, to uint64) error {
 			}
 			break
 		}
-		if record.Seq > 0 {
-			records = append(records, record)
-		} else if r.live && len(records) == 0 {
+		if !r.open && r.live && len(records) == 0 {
 			if err := r.request(to); err != nil {
 				return err
 			}
 		}
 	}
-	r.held = records
+	r.page, r.held = records, records
 	if r.feed != nil && !r.open && len(records) > 0 && r.next <= to {
 		return r.request(to)
 	}
 	return nil
 }
 
-// receiveOne returns the next record that the request brings, or none when the
-// server says that it brings no more.
-func (r *reader) receiveOne(ctx context.Context) (Record, error) {
+// receiveOne reads the next record that the request brings, or none when the server says
+// that it brings no more.
+func (r *reader) receiveOne(ctx context.Context, into *Record) error {
 	m, err := r.feed.next(ctx)
 	// An earlier request may end with a word of its own after its last message.
 	for err == nil && strings.HasPrefix(m.subject, r.inbox) && m.subject != r.answer() {
 		m, err = r.feed.next(ctx)
 	}
 	if err != nil {
-		return Record{}, fmt.Errorf("%w: %w", errStalled, err)
+		return fmt.Errorf("%w: %w", errStalled, err)
 	}
 	if status := m.status(); status != "" {
 		if !r.endsRequest(status) {
-			return Record{}, fmt.Errorf("%w: %s", errStalled, status)
+			return fmt.Errorf("%w: %s", errStalled, status)
 		}
 		r.open = false
-		return Record{}, nil
+		return nil
 	}
 	p, err := parsePlace(m.reply)
 	if err != nil {
-		return Record{}, err
+		return err
 	}
 	if p.delivered != r.delivered+1 {
-		return Record{}, fmt.Errorf("%w: message %d of the consumer came after %d", errStalled, p.delivered, r.delivered)
+		return fmt.Errorf("%w: message %d of the consumer came after %d", errStalled, p.delivered, r.delivered)
 	}
 	r.delivered, r.next = p.delivered, p.seq+1
 	if r.left--; r.left == 0 {
 		r.open = false
 	}
-	return m.record(p.seq), nil
+	m.record(into, p.seq)
+	return nil
 }
 
 // endsRequest tells the words of the server that end a request in good order from

@@ -16,7 +16,7 @@ func (w *lastWords) watch(context.Context) func() bool       { return func() boo
 func (w *lastWords) close()                                  {}
 
 func (w *lastWords) next(context.Context) (message, error) {
-	return message{subject: w.subject, header: "NATS/1.0 " + w.status + "\r\n\r\n"}, nil
+	return message{subject: w.subject, header: []byte("NATS/1.0 " + w.status + "\r\n\r\n")}, nil
 }
 
 // What a server says when it or the consumer goes away is not taken for the end of
@@ -39,7 +39,7 @@ func TestReaderIsNotMisled(t *testing.T) {
 	} {
 		r := l.newReader(streamEvents, "", 1)
 		r.feed = &lastWords{status: status}
-		records, err := r.read(context.Background(), 10, 3)
+		records, err := r.read(context.Background(), nil, 10, 3)
 		if err != nil || len(records) != want {
 			t.Errorf("after %q: %d records, want %d: %v", status, len(records), want, err)
 		}

@@ -31,5 +31,5 @@ type Record struct {
 	// is set, the rest may be empty. Projectors park it.
 	Err error
 
-	origin origin // see Leaf
+	origin string // its leaf, but for the place; of one that was not in a log without a subject, or ""
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -126,16 +127,15 @@ type batchReader struct {
 
 func (r *batchReader) close() {}
 
-// read returns the next records, at most most and none past to; none at the end of the
-// stream.
-func (r *batchReader) read(ctx context.Context, most int, to uint64) ([]Record, error) {
+// read returns none at the end of the stream.
+func (r *batchReader) read(ctx context.Context, into []Record, most int, to uint64) ([]Record, error) {
 	if r.next > to {
 		return nil, nil
 	}
 	n := int(min(uint64(most), readBatch, to-r.next+1))
 	var last error
 	for range readTries {
-		records, err := r.ask(ctx, n, to)
+		records, err := r.ask(ctx, into, n, to)
 		if err == nil || len(records) > 0 {
 			return records, nil // what is missing is asked for next
 		}
@@ -148,14 +148,14 @@ func (r *batchReader) read(ctx context.Context, most int, to uint64) ([]Record, 
 }
 
 // ask returns what one request brings. With an error come the records before it.
-func (r *batchReader) ask(ctx context.Context, n int, to uint64) ([]Record, error) {
+func (r *batchReader) ask(ctx context.Context, into []Record, n int, to uint64) ([]Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, readStall)
 	defer cancel()
 	messages, err := jetstreamext.GetBatch(ctx, r.l.js, r.stream, n, jetstreamext.GetBatchSeq(r.next), jetstreamext.GetBatchMaxBytes(readBatchBytes))
 	if err != nil {
 		return nil, err
 	}
-	records := make([]Record, 0, n)
+	records := slices.Grow(into[:0], n)
 	before := uint64(0)
 	for m, err := range messages {
 		switch {

@@ -102,8 +102,10 @@ func (l *Log) readStream(ctx context.Context, stream, subject string, from uint6
 			r = &batchReader{l: l, stream: stream, next: max(from, 1)}
 		}
 		defer r.close()
+		var records []Record
 		for {
-			records, err := r.read(ctx, readBatch, math.MaxUint64)
+			var err error
+			records, err = r.read(ctx, records, readBatch, math.MaxUint64)
 			if err != nil {
 				yield(Record{}, fmt.Errorf("reading %s: %w", stream, err))
 				return

@@ -69,7 +69,7 @@ func (t *tail) drop(seq uint64) {
 // size is about what a record keeps in memory beside its slot.
 func size(r Record) int {
 	actor := len(r.Actor.ID) + len(r.Actor.Username) + len(r.Actor.Avatar)
-	return len(r.Data) + actor + len(r.ID) + len(r.Entity) + len(r.Key) + 64
+	return len(r.origin) + len(r.Data) + actor + len(r.ID) + len(r.Entity) + len(r.Key) + 64
 }
 
 // read returns up to max records from sequence seq on, nil when the first of them

@@ -94,19 +94,26 @@ func (w *wire) next(context.Context) (message, error) {
 // message reads what follows a line "<subject> <sid> [reply] [header bytes]
 // <total bytes>".
 func (w *wire) message(line string, hasHeader bool) (m message, err error) {
-	fields := strings.Fields(line)
+	var fields [5]string
+	n := 0
+	for field := range strings.FieldsSeq(line) {
+		if n < len(fields) {
+			fields[n] = field
+		}
+		n++
+	}
 	sizes := 1
 	if hasHeader {
 		sizes = 2
 	}
-	named := len(fields) - sizes // subject, sid and perhaps a reply
+	named := n - sizes // subject, sid and perhaps a reply
 	if named != 2 && named != 3 {
 		return message{}, fmt.Errorf("a message that is none: %q", line)
 	}
-	total, err := strconv.Atoi(fields[len(fields)-1])
+	total, err := strconv.Atoi(fields[n-1])
 	header := 0
 	if hasHeader && err == nil {
-		header, err = strconv.Atoi(fields[len(fields)-2])
+		header, err = strconv.Atoi(fields[n-2])
 	}
 	if err != nil || header < 0 || total < header || total > maxMessage {
 		return message{}, fmt.Errorf("a message that is none: %q", line)
@@ -115,11 +122,24 @@ func (w *wire) message(line string, hasHeader bool) (m message, err error) {
 	if named == 3 {
 		m.reply = fields[2]
 	}
-	b := make([]byte, total+len("\r\n"))
-	if _, err := io.ReadFull(w.in, b); err != nil {
+	b, err := w.take(total + len("\r\n"))
+	if err != nil {
 		return message{}, err
 	}
-	m.header = string(b[:header])
-	m.data = b[header:total:total]
+	m.header, m.data = b[:header], b[header:total]
 	return m, nil
+}
+
+// take returns the next n bytes: where they were read to, if they fit there.
+func (w *wire) take(n int) ([]byte, error) {
+	if n > w.in.Size() {
+		b := make([]byte, n)
+		_, err := io.ReadFull(w.in, b)
+		return b, err
+	}
+	b, err := w.in.Peek(n)
+	if err == nil {
+		_, err = w.in.Discard(n)
+	}
+	return b, err
 }

@@ -36,11 +36,11 @@ func TestWire(t *testing.T) {
 	for i, want := range []message{
 		{subject: "a.b", data: []byte("hello")},
 		{subject: "a.b", reply: "re.ply"},
-		{subject: "a.b", reply: "re.ply", header: "NATS/1.0\r\nce-id: x\r\n\r\n\r\n", data: []byte("hello")},
-		{subject: "in.1", header: "NATS/1.0 404 No Messages\r\n\r\n"},
+		{subject: "a.b", reply: "re.ply", header: []byte("NATS/1.0\r\nce-id: x\r\n\r\n\r\n"), data: []byte("hello")},
+		{subject: "in.1", header: []byte("NATS/1.0 404 No Messages\r\n\r\n")},
 	} {
 		m, err := w.next(context.Background())
-		if err != nil || m.subject != want.subject || m.reply != want.reply || m.header != want.header || string(m.data) != string(want.data) {
+		if err != nil || m.subject != want.subject || m.reply != want.reply || string(m.header) != string(want.header) || string(m.data) != string(want.data) {
 			t.Errorf("message %d is %+v, %v; want %+v", i, m, err, want)
 		}
 		if i == 3 && m.status() != "404 No Messages" {
@@ -83,7 +83,8 @@ func FuzzWire(f *testing.F) {
 				return
 			}
 			_ = m.status()
-			_ = m.record(1)
+			var r Record
+			m.record(&r, 1)
 			_, _ = parsePlace(m.reply)
 		}
 	})

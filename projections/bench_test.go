@@ -99,6 +99,36 @@ func BenchmarkRebuild(b *testing.B) {
 	b.ReportMetric(float64(n)*float64(b.N)/took.Seconds(), "records/s")
 }
 
+// What of a rebuild is reading and decoding.
+func BenchmarkLoad(b *testing.B) {
+	w := newWorld(b)
+	const n = 50_000
+	for batch := range slices.Chunk(traffic(n, 10_000), 2000) {
+		w.append(batch...)
+	}
+	sealed, err := eventlog.OpenFiles(eventlog.Config{Dir: w.dir}, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer sealed.Close()
+	m := &Models{cfg: Config{Log: sealed}}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for left := b.N; left > 0; left -= n {
+		err := m.load(context.Background(), 1, uint64(min(left, n)), func(batch []record) error {
+			for i := range batch {
+				if batch[i].err != nil {
+					return batch[i].err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // A page of 20 for someone who follows 500 users with 50 posts each.
 func BenchmarkFeed(b *testing.B) {
 	w := bare(b, filepath.Join(b.TempDir(), "models.db"))

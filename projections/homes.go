@@ -104,7 +104,7 @@ func on[M, P any](projector string, model func(*state) *M,
 		projector: projector,
 		decode: func(data json.RawMessage) (any, error) {
 			d := new(P)
-			return d, json.Unmarshal(data, d)
+			return d, schema.Unmarshal(data, d)
 		},
 		decide: func(s *state, r *record) (verdict, error) {
 			r.subject = s.subjectOf(r)
@@ -181,42 +181,49 @@ func (v verdict) butApartFrom(user string) verdict {
 
 // decode prepares a record for the projectors. It needs no transaction, so that
 // it can be done ahead of them.
-func decode(r eventlog.Record) record {
-	rec := record{Record: r, leaf: LeafHash(&r)}
-	event, err := checkFact(&r)
-	if err == nil {
-		rec.home = homes[r.Event]
-		rec.Data, rec.data, err = rec.home.decodeAs(event, r.Version, r.Data)
-	}
-	if err != nil {
-		return record{Record: r, leaf: rec.leaf, err: err}
-	}
-	rec.event = event
-	if rec.Actor.Username == "" {
-		rec.Actor.Username = rec.Actor.ID
-	}
+func decode(r eventlog.Record) (rec record) {
+	rec.decode(&r)
 	return rec
 }
 
-// checkFact says why no projector of this release can apply a record, whatever its data.
-func checkFact(r *eventlog.Record) (*schema.Event, error) {
-	if r.Err != nil {
-		return nil, r.Err
+// decode makes rec what a record is for the projectors, whatever it was.
+func (rec *record) decode(r *eventlog.Record) {
+	*rec = record{Record: *r, leaf: LeafHash(r)}
+	home, event, err := factOf(r)
+	if err == nil {
+		rec.Data, rec.data, err = home.decodeAs(event, r.Version, r.Data)
 	}
+	if err != nil {
+		rec.Data, rec.data, rec.err = r.Data, nil, err
+		return
+	}
+	rec.home, rec.event = home, event
+	if rec.Actor.Username == "" {
+		rec.Actor.Username = rec.Actor.ID
+	}
+}
+
+// factOf returns a record's home and event, or why no projector of this release can
+// apply it, whatever its data.
+func factOf(r *eventlog.Record) (*home, *schema.Event, error) {
+	if r.Err != nil {
+		return nil, nil, r.Err
+	}
+	home := homes[r.Event]
 	event, known := schema.Lookup(r.Event)
 	switch {
-	case !known || homes[r.Event] == nil:
-		return nil, fmt.Errorf("no projector of this release is home to %q: if a newer release wrote it, start that one on this log, which reads it", r.Event)
+	case !known || home == nil:
+		return nil, nil, fmt.Errorf("no projector of this release is home to %q: if a newer release wrote it, start that one on this log, which reads it", r.Event)
 	case r.Version > event.Version:
-		return nil, fmt.Errorf("%s is of version %d, and this release knows it up to %d: start a newer release on this log, which reads it", r.Event, r.Version, event.Version)
+		return nil, nil, fmt.Errorf("%s is of version %d, and this release knows it up to %d: start a newer release on this log, which reads it", r.Event, r.Version, event.Version)
 	case !schema.ValidUserID(r.Actor.ID):
-		return nil, fmt.Errorf("the actor's id %q is not valid", r.Actor.ID)
+		return nil, nil, fmt.Errorf("the actor's id %q is not valid", r.Actor.ID)
 	case !schema.ValidID(r.ID):
-		return nil, fmt.Errorf("the record's id %q is not a ULID", r.ID)
-	case utf8.RuneCountInString(r.Key) > schema.MaxKeyLength:
-		return nil, fmt.Errorf("the idempotency key has %d bytes", len(r.Key))
+		return nil, nil, fmt.Errorf("the record's id %q is not a ULID", r.ID)
+	case len(r.Key) > schema.MaxKeyLength && utf8.RuneCountInString(r.Key) > schema.MaxKeyLength:
+		return nil, nil, fmt.Errorf("the idempotency key has %d bytes", len(r.Key))
 	}
-	return event, nil
+	return home, event, nil
 }
 
 // decodeAs reads a record's data. What is of an older version comes back as the gateway

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,7 +79,7 @@ func (m *Models) run(ctx context.Context) error {
 		}
 		records := make([]record, len(next))
 		for i := range next {
-			records[i] = decode(next[i])
+			records[i].decode(&next[i])
 		}
 		verdicts, err := m.apply(records, m.cfg.Deliver != nil)
 		if err != nil {
@@ -168,38 +169,35 @@ func (m *Models) report(parked []ParkedRecord) {
 	}
 }
 
-// load reads the records from..to and hands them to apply in large batches. One
-// goroutine reads and decodes while another applies; both have ended at return.
+// load reads the records from..to and hands them to apply in large batches, which are
+// used again once it returns. One goroutine reads and decodes while another applies;
+// both have ended at return.
 func (m *Models) load(ctx context.Context, from, to uint64, apply func([]record) error) error {
 	if from > to {
 		return ctx.Err()
 	}
-	batches := make(chan []record, 1)
+	batches, spent := make(chan []record, 3), make(chan []record, 3)
+	for range cap(spent) {
+		spent <- nil // so many go round, and sending one never waits
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(batches)
-		send := func(batch []record) error {
-			select {
-			case batches <- batch:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		batch := make([]record, 0, min(to-from+1, loadBatch))
-		for r, err := range m.cfg.Log.Read(ctx, from, to) {
+		for read, err := range m.cfg.Log.ReadBatches(ctx, from, to, loadBatch) {
 			if err != nil {
 				return fmt.Errorf("reading the log: %w", err)
 			}
-			if batch = append(batch, decode(r)); len(batch) == cap(batch) {
-				if err := send(batch); err != nil {
-					return err
-				}
-				batch = make([]record, 0, loadBatch)
+			var batch []record
+			select {
+			case batch = <-spent:
+			case <-ctx.Done():
+				return ctx.Err()
 			}
-		}
-		if len(batch) > 0 {
-			return send(batch)
+			batch = slices.Grow(batch[:0], len(read))[:len(read)]
+			for i := range read {
+				batch[i].decode(&read[i])
+			}
+			batches <- batch
 		}
 		return nil
 	})
@@ -208,6 +206,7 @@ func (m *Models) load(ctx context.Context, from, to uint64, apply func([]record)
 			if err := apply(batch); err != nil {
 				return err
 			}
+			spent <- batch
 		}
 		return nil
 	})

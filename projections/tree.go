@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"sort"
@@ -36,8 +37,9 @@ const (
 // from a log.
 func LeafHash(r *eventlog.Record) (hash tlog.Hash) {
 	buf := leafBuffers.Get().(*[]byte)
-	if *buf = r.AppendLeaf((*buf)[:0]); len(*buf) > 0 {
-		hash = tlog.RecordHash(*buf)
+	*buf = r.AppendLeaf(append((*buf)[:0], 0)) // that of a leaf begins with 0, of a node with 1
+	if len(*buf) > 1 {
+		hash = sha256.Sum256(*buf)
 	}
 	leafBuffers.Put(buf)
 	return hash

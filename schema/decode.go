@@ -83,7 +83,7 @@ func Decode(e *Event, data json.RawMessage) (any, error) {
 	if data == nil {
 		return payload, nil
 	}
-	if err := json.Unmarshal(data, payload); err != nil {
+	if err := Unmarshal(data, payload); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", e.Name, err)
 	}
 	return payload, nil

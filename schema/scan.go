@@ -2,7 +2,9 @@ package schema
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -45,6 +47,12 @@ func (s *scanner) take(c byte) bool {
 	}
 	s.i++
 	return true
+}
+
+// ends reports whether nothing but white space comes.
+func (s *scanner) ends() bool {
+	s.peek()
+	return s.i == len(s.b)
 }
 
 // skip consumes one value, whose containers may be nested depth deep.
@@ -125,32 +133,46 @@ func (s *scanner) skipList(depth int) error {
 // quotes, and whether that has escapes.
 func (s *scanner) text() (raw []byte, escaped, ok bool) {
 	start := s.i + 1
-	for i := start; i < len(s.b); i++ {
+	for i := start + plain(s.b[start:]); i < len(s.b); i += plain(s.b[i:]) {
 		switch c := s.b[i]; {
 		case c == '"':
 			s.i = i + 1
 			return s.b[start:i], escaped, true
-		case c < ' ':
+		case c != '\\' || i+1 == len(s.b):
 			return nil, false, false
-		case c == '\\':
-			escaped = true
-			i++
-			if i == len(s.b) {
+		}
+		escaped = true
+		switch s.b[i+1] {
+		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+			i += 2
+		case 'u':
+			if !hex4(s.b[i+2:]) {
 				return nil, false, false
 			}
-			switch s.b[i] {
-			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-			case 'u':
-				if !hex4(s.b[i+1:]) {
-					return nil, false, false
-				}
-				i += 4
-			default:
-				return nil, false, false
-			}
+			i += 6
+		default:
+			return nil, false, false
 		}
 	}
 	return nil, false, false
+}
+
+// plain returns how many bytes there are before one that means something in a string: a
+// quote, a backslash or a control character. It looks at eight of them at a time: in each
+// byte the highest bit tells. What is subtracted can borrow from a higher byte, but only
+// when the lower one is such a byte itself, and the lowest of these counts.
+func plain(b []byte) (n int) {
+	const each = 0x0101010101010101
+	for ; n+8 <= len(b); n += 8 {
+		x := binary.LittleEndian.Uint64(b[n:])
+		if tell := ((x - ' '*each) | ((x ^ '"'*each) - each) | ((x ^ '\\'*each) - each)) &^ x & (0x80 * each); tell != 0 {
+			return n + bits.TrailingZeros64(tell)/8
+		}
+	}
+	for n < len(b) && b[n] >= ' ' && b[n] != '"' && b[n] != '\\' {
+		n++
+	}
+	return n
 }
 
 func hex4(b []byte) bool {
