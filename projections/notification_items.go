@@ -134,7 +134,7 @@ func (n *notifications) item(user string, seq uint64, kind byte) *item {
 		return decodeItem(key, row)
 	}
 	if kind == kindMessage {
-		for _, it := range n.awaitedBy(user) {
+		for _, it := range n.awaitedBy(user, seq) {
 			if it.seq == seq {
 				return it
 			}
@@ -143,11 +143,15 @@ func (n *notifications) item(user string, seq uint64, kind byte) *item {
 	return nil
 }
 
-// awaitedBy returns a user's unread items of messages, the oldest first.
-func (n *notifications) awaitedBy(user string) (all []*item) {
+// awaitedBy returns a user's unread items of messages that records up to a place made,
+// the oldest first.
+func (n *notifications) awaitedBy(user string, upTo uint64) (all []*item) {
 	prefix := owned(user)
 	for key := range n.awaited.scan(prefix, prefix) {
-		all = append(all, n.awaiting(user, string(key[len(prefix):])))
+		conversation := key[len(prefix):]
+		if s, _ := n.seat(user, conversation); s.seq <= upTo {
+			all = append(all, s.item(string(conversation)))
+		}
 	}
 	slices.SortFunc(all, bySeq)
 	return all
@@ -159,15 +163,16 @@ func bySeq(a, b *item) int { return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compar
 func (n *notifications) of(user string) []*item { return n.oldest(user, math.MaxInt) }
 
 // oldest is of, up to so many items.
-func (n *notifications) oldest(user string, most int) []*item {
-	all := n.awaitedBy(user)
-	prefix, left := owned(user), most
+func (n *notifications) oldest(user string, most int) (all []*item) {
+	prefix, upTo := owned(user), uint64(pastEnd)
 	for key, row := range n.items.scan(prefix, prefix) {
-		if left--; left < 0 {
+		it := decodeItem(key, row)
+		if all = append(all, it); len(all) == most {
+			upTo = it.seq
 			break
 		}
-		all = append(all, decodeItem(key, row))
 	}
+	all = append(all, n.awaitedBy(user, upTo)...)
 	slices.SortFunc(all, bySeq)
 	return all[:min(most, len(all))]
 }

@@ -79,7 +79,8 @@ func (n *notifications) reseat(conversation string, keep func(*seat) bool) {
 		return
 	}
 	w := seats{row: n.messages.blank()}
-	for s := (seat{}); s.next(&rest); {
+	var s seat
+	for s.next(&rest) {
 		if keep(&s) {
 			w.add(&s)
 		}
@@ -91,13 +92,21 @@ func (n *notifications) reseat(conversation string, keep func(*seat) bool) {
 	n.messages.put([]byte(conversation), w.row)
 }
 
+// seat returns a user's seat in the row of a conversation, if there is one.
+func (n *notifications) seat(user string, conversation []byte) (s seat, ok bool) {
+	row := fields{n.messages.get(conversation)}
+	for s.next(&row) {
+		if string(s.user) == user {
+			return s, true
+		}
+	}
+	return seat{}, false
+}
+
 // awaiting returns the unread item of a conversation's messages, nil for none.
 func (n *notifications) awaiting(user, conversation string) *item {
-	row := fields{n.messages.get([]byte(conversation))}
-	for s := (seat{}); s.next(&row); {
-		if string(s.user) == user {
-			return s.item(conversation)
-		}
+	if s, ok := n.seat(user, []byte(conversation)); ok {
+		return s.item(conversation)
 	}
 	return nil
 }
@@ -105,7 +114,8 @@ func (n *notifications) awaiting(user, conversation string) *item {
 // awaitingRow has a field a user.
 func awaitingRow(key, row []byte) Fields {
 	f, rest := Fields{}, fields{row}
-	for s := (seat{}); s.next(&rest); {
+	var s seat
+	for s.next(&rest) {
 		it := s.item(string(key))
 		f = append(f, Field{it.user, it.describe()})
 	}
