@@ -22,11 +22,15 @@ func FuzzRows(f *testing.F) {
 	f.Add(message{sender: "alice", id: id(1), kind: "text", created: start, content: "hi", media: []byte("[]")}.encode(nil))
 	f.Add(position{conversation: 7, number: 2, sender: "alice"}.encode(nil))
 	f.Add(appendMention(nil, nil, mention{7, asRoom}))
-	like := item{user: "alice", seq: 7, kind: kindLike, id: id(9), sender: "bob", post: id(1), created: start, readAt: start, hidden: hiddenPost}
-	said := item{user: "alice", seq: 7, kind: kindMessage, sender: "bob", message: id(1), conversation: id(2), created: start, group: true, number: 3, standing: spans{{1, 2}, {4, 4}}, held: spans{{3, 3}}}
+	like := item{user: "alice", seq: 7, kind: kindLike, id: ulidText([]byte(id(9))), sender: "bob", post: id(1), created: start, readAt: start, hidden: hiddenPost}
+	said := decode(fact(7, "bob", "message:send", words(id(2), "hi")))
+	made := madeBy(nil, &said, &verdict{group: true, number: 4})
+	var talk seats
+	talk.add(&seat{[]byte("alice"), spans{{1, 2}, {4, 4}}.encode(nil), spans{{3, 3}}.encode(nil), 7, made})
+	talk.add(&seat{[]byte("carol"), spans{{4, 4}}.encode(nil), noSpans, 7, made})
 	f.Add(like.encode(nil))
-	f.Add(encodeAwaiting(nil, []item{said, {user: "carol", seq: 7, standing: spans{{1, 1}}}}))
-	f.Add(mailbox{unread: 3, kept: 9, username: "@alice", named: 7}.encode(nil))
+	f.Add(talk.row)
+	f.Add(mailbox{unread: 3, kept: 9, username: []byte("@alice"), named: 7}.encode(nil))
 	f.Add(report{seq: 7, created: start, reporter: "alice", reason: "spam", target: onMessage(id(2), id(1)), resolution: "dismissed"}.encode(nil))
 	f.Fuzz(func(t *testing.T, row []byte) {
 		for _, read := range []func(){
@@ -47,7 +51,7 @@ func FuzzRows(f *testing.F) {
 			func() { decodePosition(row) },
 			func() { decodeItem(itemKey("alice", 7, kindLike), row) },
 			func() { decodeItem(row, like.encode(nil)) },
-			func() { decodeAwaiting(id(2), row) },
+			func() { awaitingRow([]byte(id(2)), row) },
 			func() { decodeMailbox(row) },
 			func() { decodeReport(row) },
 			func() {
@@ -79,7 +83,7 @@ func FuzzCursors(f *testing.F) {
 		fact(6, "alice", "message:send", words(id(5), "hello")),
 		fact(7, "alice", "admin:report", schema.AdminReport{Target: onUser("bob"), Reason: "spam"}),
 	}, 7, false)
-	for _, seed := range []string{id(1), id(2), id(4), id(5), id(6), id(7), notificationID(id(6), 6, kindMessage, "bob"), notificationID(id(2), 2, kindComment, "alice"), "3", "18446744073709551615", "-1", "\x00", ""} {
+	for _, seed := range []string{id(1), id(2), id(4), id(5), id(6), id(7), notificationID(id(6), 6, kindMessage, "bob").String(), notificationID(id(2), 2, kindComment, "alice").String(), "3", "18446744073709551615", "-1", "\x00", ""} {
 		f.Add(seed, 3)
 	}
 	f.Fuzz(func(t *testing.T, before string, limit int) {
@@ -136,8 +140,8 @@ func FuzzRecords(f *testing.F) {
 
 		"admin:resolve-report":  `{"reportId":"` + id(4) + `","resolution":""}`,
 		"admin:announce":        `{}`,
-		"notification:read":     `{"notificationId":"` + notificationID(id(3), 3, kindMessage, "bob") + `"}`,
-		"notification:read-all": `{"upTo":"` + notificationID(id(3), 3, kindMessage, "alice") + `"}`,
+		"notification:read":     `{"notificationId":"` + notificationID(id(3), 3, kindMessage, "bob").String() + `"}`,
+		"notification:read-all": `{"upTo":"` + notificationID(id(3), 3, kindMessage, "alice").String() + `"}`,
 		"notification:delete":   `{"notificationId":"7ZZZZZZZZZZZZZZZZZZZZZZZZZ"}`,
 	} {
 		for _, user := range []string{"alice", "bob", "mallory"} {

@@ -4,21 +4,22 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"math"
 	"slices"
-	"strings"
 
 	"roomlog/schema"
 )
 
 // item is one notification of a user. Those that stand for unread messages are kept
-// by conversation, those of all its participants in one row: for each message renews
-// them. All others are kept by user, in the order in which they were made.
+// by conversation (notification_seats.go). All others are kept by user, in the order in
+// which they were made.
 type item struct {
 	user string // whose it is
 	seq  uint64 // place of the record that made it
 	kind byte
 
-	id, sender                           string // id "": see ident
+	id                                   ulidText // zero: see ident
+	sender                               string
 	post, comment, message, conversation string
 	created, readAt                      schema.Time // readAt 0: unread
 	hidden                               byte
@@ -29,8 +30,8 @@ type item struct {
 
 // ident returns the id. That of messages is only made when somebody sees it: the
 // record that made the item has the message's id.
-func (it *item) ident() string {
-	if it.id == "" {
+func (it *item) ident() ulidText {
+	if it.id == (ulidText{}) {
 		return notificationID(it.message, it.seq, it.kind, it.user)
 	}
 	return it.id
@@ -47,7 +48,9 @@ const (
 func itemKey(user string, seq uint64, kind byte) []byte { return append(place(user, seq), kind) }
 
 func (it *item) encode(b []byte) []byte {
-	for _, s := range [...]string{it.ident(), it.sender, it.post, it.comment, it.message, it.conversation} {
+	id := it.ident()
+	b = appendText(b, string(id[:]))
+	for _, s := range [...]string{it.sender, it.post, it.comment, it.message, it.conversation} {
 		b = appendText(b, s)
 	}
 	b = appendTime(b, it.created)
@@ -65,7 +68,7 @@ func decodeItem(key, row []byte) *item {
 	f := fields{row}
 	return &item{
 		string(key[:last-9]), seqOf(key[:last]), key[last],
-		f.text(), f.text(), f.text(), f.text(), f.text(), f.text(), f.time(), f.time(),
+		f.ulid(), f.text(), f.text(), f.text(), f.text(), f.text(), f.time(), f.time(),
 		byte(f.uint()), f.uint() == 1, f.uint(), f.spans(), f.spans(),
 	}
 }
@@ -86,7 +89,7 @@ func kindName(kind byte) string {
 func itemRow(key, row []byte) Fields { return decodeItem(key, row).describe() }
 
 func (it *item) describe() Fields {
-	f := Fields{{"notification", it.ident()}, {"sender", it.sender}}.
+	f := Fields{{"notification", it.ident().String()}, {"sender", it.sender}}.
 		maybe("post", it.post).maybe("comment", it.comment).maybe("message", it.message).maybe("conversation", it.conversation).
 		at("created", it.created).at("readAt", it.readAt)
 	if it.hidden != 0 {
@@ -101,95 +104,18 @@ func (it *item) describe() Fields {
 // awaits reports whether it is kept with its conversation.
 func (it *item) awaits() bool { return it.kind == kindMessage && it.readAt == 0 }
 
-// A row of messages holds the items of a conversation in the order of their users.
-// What the same message made is written once: the place is 0 where it is that of the
-// item before.
-func encodeAwaiting(b []byte, all []item) []byte {
-	last := uint64(0)
-	for i := range all {
-		it := &all[i]
-		b = appendText(b, it.user)
-		b = it.held.encode(it.standing.encode(b))
-		if it.seq == last {
-			b = append(b, 0)
-			continue
-		}
-		last = it.seq
-		b = binary.AppendUvarint(b, it.seq)
-		b = appendText(b, it.sender)
-		b = appendText(b, it.message)
-		b = appendTime(b, it.created)
-		b = append(b, marker(it.group))
-		b = binary.AppendUvarint(b, it.number)
-	}
-	return b
-}
-
-// decodeAwaiting is done for each message: the items share what they hold.
-func decodeAwaiting(conversation string, row []byte) (all []item) {
-	if len(row) == 0 {
-		return nil
-	}
-	whole, shared := string(row), make(spans, 0, 64)
-	last := item{kind: kindMessage, conversation: conversation}
-	for f := (fields{row}); len(f.rest) > 0; {
-		last.user = f.part(whole)
-		last.standing, shared = f.spansIn(shared)
-		last.held, shared = f.spansIn(shared)
-		if seq := f.uint(); seq != 0 {
-			last.seq, last.sender, last.message, last.created, last.group, last.number = seq, f.part(whole), f.part(whole), f.time(), f.uint() == 1, f.uint()
-		}
-		all = append(all, last)
-	}
-	return all
-}
-
-// awaitingRow has a field a user.
-func awaitingRow(key, row []byte) Fields {
-	f := Fields{}
-	for _, it := range decodeAwaiting(string(key), row) {
-		f = append(f, Field{it.user, it.describe()})
-	}
-	return f
-}
-
-// awaitingIn returns the unread items of a conversation's messages, by user.
-func (n *notifications) awaitingIn(conversation string) []item {
-	return decodeAwaiting(conversation, n.messages.get([]byte(conversation)))
-}
-
-func (n *notifications) setAwaiting(conversation string, all []item) {
-	if len(all) == 0 {
-		n.messages.remove([]byte(conversation))
-		return
-	}
-	n.messages.put([]byte(conversation), encodeAwaiting(n.messages.blank(), all))
-}
-
-// seatOf returns where a user's item is in a row of messages, or would be.
-func seatOf(user string, all []item) (int, bool) {
-	return slices.BinarySearchFunc(all, user, func(it item, user string) int { return strings.Compare(it.user, user) })
-}
-
-// awaiting returns the unread item of a conversation's messages, nil for none.
-func (n *notifications) awaiting(user, conversation string) *item {
-	all := n.awaitingIn(conversation)
-	if i, ok := seatOf(user, all); ok {
-		return &all[i]
-	}
-	return nil
-}
-
 // put writes an item that was there before, or is not one of messages.
 func (n *notifications) put(it *item) {
 	if !it.awaits() {
 		n.items.put(itemKey(it.user, it.seq, it.kind), it.encode(n.items.blank()))
 		return
 	}
-	all := n.awaitingIn(it.conversation)
-	i, _ := seatOf(it.user, all)
-	all[i] = *it
-	n.setAwaiting(it.conversation, all)
+	n.reseat(it.conversation, func(s *seat) bool {
+		if string(s.user) == it.user {
+			s.stands(it)
+		}
+		return true
+	})
 }
 
 func (n *notifications) erase(it *item) {
@@ -197,9 +123,7 @@ func (n *notifications) erase(it *item) {
 		n.items.remove(itemKey(it.user, it.seq, it.kind))
 		return
 	}
-	all := n.awaitingIn(it.conversation)
-	i, _ := seatOf(it.user, all)
-	n.setAwaiting(it.conversation, slices.Delete(all, i, i+1))
+	n.reseat(it.conversation, func(s *seat) bool { return string(s.user) != it.user })
 	n.awaited.remove(pair(it.user, it.conversation))
 }
 
@@ -210,7 +134,7 @@ func (n *notifications) item(user string, seq uint64, kind byte) *item {
 		return decodeItem(key, row)
 	}
 	if kind == kindMessage {
-		for _, it := range n.awaitedBy(user) {
+		for _, it := range n.awaitedBy(user, seq) {
 			if it.seq == seq {
 				return it
 			}
@@ -219,11 +143,15 @@ func (n *notifications) item(user string, seq uint64, kind byte) *item {
 	return nil
 }
 
-// awaitedBy returns a user's unread items of messages, the oldest first.
-func (n *notifications) awaitedBy(user string) (all []*item) {
+// awaitedBy returns a user's unread items of messages that records up to a place made,
+// the oldest first.
+func (n *notifications) awaitedBy(user string, upTo uint64) (all []*item) {
 	prefix := owned(user)
 	for key := range n.awaited.scan(prefix, prefix) {
-		all = append(all, n.awaiting(user, string(key[len(prefix):])))
+		conversation := key[len(prefix):]
+		if s, _ := n.seat(user, conversation); s.seq <= upTo {
+			all = append(all, s.item(string(conversation)))
+		}
 	}
 	slices.SortFunc(all, bySeq)
 	return all
@@ -232,14 +160,21 @@ func (n *notifications) awaitedBy(user string) (all []*item) {
 func bySeq(a, b *item) int { return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.kind, b.kind)) }
 
 // of returns the items of a user, the oldest first.
-func (n *notifications) of(user string) []*item {
-	all := n.awaitedBy(user)
-	prefix := owned(user)
+func (n *notifications) of(user string) []*item { return n.oldest(user, math.MaxInt) }
+
+// oldest is of, up to so many items.
+func (n *notifications) oldest(user string, most int) (all []*item) {
+	prefix, upTo := owned(user), uint64(pastEnd)
 	for key, row := range n.items.scan(prefix, prefix) {
-		all = append(all, decodeItem(key, row))
+		it := decodeItem(key, row)
+		if all = append(all, it); len(all) == most {
+			upTo = it.seq
+			break
+		}
 	}
+	all = append(all, n.awaitedBy(user, upTo)...)
 	slices.SortFunc(all, bySeq)
-	return all
+	return all[:min(most, len(all))]
 }
 
 // find returns the user's notification of that id, nil when none is there to be seen.
@@ -248,7 +183,7 @@ func (n *notifications) find(user, id string) *item {
 	if !ok {
 		return nil
 	}
-	if it := n.item(user, seq, kind); it != nil && it.ident() == id && it.shown() {
+	if it := n.item(user, seq, kind); it != nil && it.ident().String() == id && it.shown() {
 		return it
 	}
 	return nil
@@ -261,17 +196,16 @@ func (it *item) shown() bool {
 
 func (it *item) counts() bool { return it.readAt == 0 && it.shown() }
 
-// subjects lists what an item is found by when that goes. That of messages is found
-// by its conversation.
-func (it *item) subjects() []string {
+// subjects lists what an item is found by when that goes, with "" in between. That of
+// messages is found by its conversation.
+func (it *item) subjects() [4]string {
 	switch it.kind {
 	case kindFollow, kindFriend:
-		return []string{aboutUser(it.sender)}
+		return [4]string{aboutUser(it.sender)}
 	case kindMessage:
-		return nil
+		return [4]string{}
 	}
-	all := []string{it.post, it.comment, it.message, it.conversation}
-	return slices.DeleteFunc(all, func(id string) bool { return id == "" })
+	return [4]string{it.post, it.comment, it.message, it.conversation}
 }
 
 // aboutUser is what the items are about that only say who did it: no ULID.
@@ -347,7 +281,7 @@ func (n *notifications) likesOf(user, post string) (all []*item) {
 // show is an item as clients see it. That of messages names none that is gone.
 func (it *item) show(sender schema.Actor) schema.Notification {
 	n := schema.Notification{
-		ID: it.ident(), Type: kindNames[it.kind], Sender: sender, Recipient: it.user,
+		ID: it.ident().String(), Type: kindNames[it.kind], Sender: sender, Recipient: it.user,
 		Post: it.post, Comment: it.comment, Message: it.message, Conversation: it.conversation,
 		Count: int(it.standing.size()), CreatedAt: it.created, ReadAt: optional(it.readAt),
 	}

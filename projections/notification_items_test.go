@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -85,4 +86,17 @@ func TestHiddenNotificationsAreNotThere(t *testing.T) {
 		p.must("mod", "admin:restore", spam(target))
 	}
 	list(2)
+}
+
+// A set that is encoded takes a new message as one that is not does, however many gaps
+// it has.
+func TestEncodedSpansTakeAMessage(t *testing.T) {
+	var s spans
+	for n, gap := uint64(1), uint64(1); len(s) < maxSpans || s[0].first == 1; n, gap = n+gap, gap%3+1 {
+		want := s.with(n)
+		if got := appendWith(nil, s.encode(nil), n); !bytes.Equal(got, want.encode(nil)) {
+			t.Fatalf("%v with %d: % x", s, n, got)
+		}
+		s = want
+	}
 }

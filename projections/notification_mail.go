@@ -9,14 +9,13 @@ import (
 )
 
 // mail is what one record does to notifications. Mailboxes are written, and their
-// users told, when all is done.
+// users told, when all is done: boxes has them in the order in which they were opened.
 type mail struct {
 	*notifications
-	r     *record
-	boxes []*opened // in the order in which they were opened
+	r *record
 }
 
-// opened is what happens to one user.
+// opened is what happens to one user. It is where it is until another one is opened.
 type opened struct {
 	user  string
 	known bool // the mailbox was looked up, which it is only to be changed
@@ -25,12 +24,15 @@ type opened struct {
 	fresh []schema.Notification // filled in when live
 }
 
-func (n *notifications) mail(r *record) *mail { return &mail{notifications: n, r: r} }
+func (n *notifications) mail(r *record) *mail {
+	n.boxes = n.boxes[:0]
+	return &mail{n, r}
+}
 
 // open returns what happens to a user, which mostly is what was begun last.
 func (m *mail) open(user string) *opened {
-	for _, o := range slices.Backward(m.boxes) {
-		if o.user == user {
+	for i := len(m.boxes) - 1; i >= 0; i-- {
+		if o := &m.boxes[i]; o.user == user {
 			return o
 		}
 	}
@@ -39,9 +41,8 @@ func (m *mail) open(user string) *opened {
 
 // begin is open for a user to whom nothing has happened yet.
 func (m *mail) begin(user string) *opened {
-	o := &opened{user: user}
-	m.boxes = append(m.boxes, o)
-	return o
+	m.boxes = append(m.boxes, opened{user: user})
+	return &m.boxes[len(m.boxes)-1]
 }
 
 // box returns the mailbox of a user, to be changed.
@@ -56,9 +57,10 @@ func (m *mail) box(user string) *opened {
 
 // deliver writes the mailboxes, and returns what their users are told.
 func (m *mail) deliver() (notes []Note) {
-	for _, o := range m.boxes {
+	for i := range m.boxes {
+		o := &m.boxes[i]
 		m.trim(o)
-		if o.mailbox != o.was {
+		if o.changed() {
 			m.users.put([]byte(o.user), o.encode(m.users.blank()))
 		}
 		if !m.live || o.unread == o.was.unread && len(o.fresh) == 0 {
@@ -73,18 +75,25 @@ func (m *mail) deliver() (notes []Note) {
 	return notes
 }
 
+func (o *opened) changed() bool {
+	return o.unread != o.was.unread || o.kept != o.was.kept || o.named != o.was.named
+}
+
 // meet notes the name that the actor goes by.
 func (m *mail) meet(a schema.Actor) {
 	o := m.box(a.ID)
-	name := strings.ToLower(a.Username)
-	if o.username == name || len(name) > maxName || strings.IndexByte(name, 0) >= 0 {
+	if string(o.username) == a.Username {
 		return
 	}
-	if o.username != "" {
-		m.names.remove(place(o.username, o.named))
+	name := strings.ToLower(a.Username)
+	if string(o.username) == name || len(name) > maxName || strings.IndexByte(name, 0) >= 0 {
+		return
+	}
+	if len(o.username) > 0 {
+		m.names.remove(place(string(o.username), o.named))
 	}
 	m.names.put(place(name, m.r.Seq), []byte(a.ID))
-	o.username, o.named = name, m.r.Seq
+	o.username, o.named = []byte(name), m.r.Seq
 }
 
 // notify makes a notification, but for one's own act or across a block. It reports
@@ -98,26 +107,21 @@ func (m *mail) notify(recipient string, kind byte, it item) bool {
 	return true
 }
 
-// add puts an item where it belongs; one of messages is in its row already.
+// add makes an item one of this record's, and puts it where it belongs.
 func (m *mail) add(it *item) {
-	if it.kind == kindMessage {
-		m.awaited.put(pair(it.user, it.conversation), present)
-	} else {
-		m.date(it)
-		it.id = notificationID(m.r.ID, m.r.Seq, it.kind, it.user)
-		m.put(it)
-	}
+	it.seq, it.sender, it.created = m.r.Seq, m.r.Actor.ID, m.r.Time
+	it.id = notificationID(m.r.ID, m.r.Seq, it.kind, it.user)
+	m.put(it)
 	for _, subject := range it.subjects() {
-		m.subjects.put(subjectKey(subject, it.user, it.kind, it.sender, it.seq), seqKey(it.seq))
+		if subject != "" {
+			m.subjects.put(subjectKey(subject, it.user, it.kind, it.sender, it.seq), seqKey(it.seq))
+		}
 	}
 	o := m.box(it.user)
 	o.kept++
 	o.unread++
 	m.announce(it, nil)
 }
-
-// date makes an item one of this record's.
-func (m *mail) date(it *item) { it.seq, it.sender, it.created = m.r.Seq, m.r.Actor.ID, m.r.Time }
 
 // announce has the user told of an item that this record made, and of the one that
 // it renews.
@@ -127,10 +131,18 @@ func (m *mail) announce(it, was *item) {
 	}
 	shown := it.show(m.r.Actor)
 	if was != nil {
-		shown.Renews = was.ident()
+		shown.Renews = was.ident().String()
 	}
 	o := m.open(it.user)
 	o.fresh = append(o.fresh, shown)
+}
+
+func (m *mail) announceRenewal(conversation string, was, now *seat) {
+	if was.seq == 0 {
+		m.announce(now.item(conversation), nil)
+	} else {
+		m.announce(now.item(conversation), was.item(conversation))
+	}
 }
 
 // change alters an item that is there, and counts it anew.
@@ -157,22 +169,19 @@ func (m *mail) tally(was, it *item) {
 // changeAwaiting alters all unread items of a conversation's messages. Those are gone
 // of which nothing is left.
 func (m *mail) changeAwaiting(conversation string, alter func(*item)) {
-	all := m.awaitingIn(conversation)
-	if len(all) == 0 {
-		return
-	}
-	left := all[:0]
-	for _, was := range all {
-		it := was
-		alter(&it)
-		if m.tally(&was, &it); len(it.standing)+len(it.held) > 0 {
-			left = append(left, it)
-			continue
+	m.reseat(conversation, func(s *seat) bool {
+		it := s.item(conversation)
+		was := *it
+		alter(it)
+		m.tally(&was, it)
+		if len(it.standing)+len(it.held) == 0 {
+			m.box(it.user).kept--
+			m.awaited.remove(pair(it.user, conversation))
+			return false
 		}
-		m.box(it.user).kept--
-		m.awaited.remove(pair(it.user, conversation))
-	}
-	m.setAwaiting(conversation, left)
+		s.stands(it)
+		return true
+	})
 }
 
 // drop removes an item. A like stays in mind: the same must not notify again.
@@ -199,6 +208,9 @@ func (m *mail) undo(it *item) {
 // forget removes the rows by which an item is found, but for those of a later one.
 func (m *mail) forget(it *item) {
 	for _, subject := range it.subjects() {
+		if subject == "" {
+			continue
+		}
 		key := subjectKey(subject, it.user, it.kind, it.sender, it.seq)
 		if bytes.Equal(m.subjects.get(key), seqKey(it.seq)) {
 			m.subjects.remove(key)
@@ -236,7 +248,7 @@ func (m *mail) trim(o *opened) {
 	if o.kept <= maxKept {
 		return
 	}
-	for _, it := range m.of(o.user)[:o.kept-minKept] {
+	for _, it := range m.oldest(o.user, int(o.kept-minKept)) {
 		m.drop(it)
 	}
 }

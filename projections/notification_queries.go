@@ -35,7 +35,7 @@ func (v *View) Notifications(viewer string, q schema.NotificationList) (schema.I
 // before yields the items of a user that come before a place and kind, newest first.
 func (n *notifications) before(user string, bound *item) iter.Seq[*item] {
 	return func(yield func(*item) bool) {
-		awaited := n.awaitedBy(user)
+		awaited := n.awaitedBy(user, bound.seq)
 		next := func() *item { return awaited[len(awaited)-1] }
 		for len(awaited) > 0 && bySeq(next(), bound) >= 0 {
 			awaited = awaited[:len(awaited)-1]

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bytes"
 	"slices"
 
 	"roomlog/schema"
@@ -143,32 +144,53 @@ func (m *mail) message(d *schema.MessageSend, v *verdict) {
 	}
 }
 
+// renew merges the conversation's row with those whom the message is for, without a
+// look into what is only written again.
 func (m *mail) renew(d *schema.MessageSend, v *verdict) {
-	all := m.awaitingIn(d.ConversationID)
+	m.told = m.told[:0]
 	for _, user := range v.listeners {
-		if user == m.r.Actor.ID || m.isBlocked(user, m.r.Actor.ID) {
-			continue
+		if user != m.r.Actor.ID && !m.isBlocked(user, m.r.Actor.ID) {
+			m.told = append(m.told, user)
+		}
+	}
+	slices.Sort(m.told)
+	key := []byte(d.ConversationID)
+	row := seats{row: m.messages.blank()}
+	rest := fields{m.messages.get(key)}
+	made, standing := madeBy(make([]byte, 0, 128), m.r, v), make([]byte, 0, 64)
+	var s seat
+	more := s.next(&rest)
+	for _, user := range m.told {
+		for ; more && string(s.user) < user; more = s.next(&rest) {
+			row.add(&s)
 		}
 		if m.live {
 			m.begin(user) // of all of them but the actor nothing has been said
 		}
-		i, there := seatOf(user, all)
-		if !there {
-			all = slices.Insert(all, i, item{user: user, kind: kindMessage, conversation: d.ConversationID})
+		was := seat{user: []byte(user), standing: noSpans, held: noSpans}
+		if more && string(s.user) == user {
+			was = s
+			more = s.next(&rest)
 		}
-		it := &all[i]
-		was := *it
-		m.date(it)
-		it.message, it.number, it.group, it.standing = m.r.ID, v.number, v.group, it.standing.with(v.number)
-		if !there {
-			m.add(it)
-			continue
+		standing = appendWith(standing[:0], was.standing, v.number)
+		now := seat{was.user, standing, was.held, m.r.Seq, made}
+		row.add(&now)
+		if was.seq == 0 {
+			m.awaited.put(pair(user, d.ConversationID), present)
+			m.box(user).kept++
 		}
-		m.tally(&was, it)
-		m.announce(it, &was)
+		if bytes.Equal(was.standing, noSpans) {
+			m.box(user).unread++
+		}
+		if m.live {
+			m.announceRenewal(d.ConversationID, &was, &now)
+		}
 	}
-	if len(all) > 0 {
-		m.setAwaiting(d.ConversationID, all)
+	for ; more; more = s.next(&rest) {
+		row.add(&s)
+	}
+	if len(row.row) > 0 {
+		m.messages.put(key, row.row)
 	}
 }
 

@@ -102,21 +102,51 @@ func (s spans) encode(b []byte) []byte {
 	return b
 }
 
-func (f *fields) spans() spans {
-	s, _ := f.spansIn(nil)
-	return s
-}
-
-// spansIn is spans that are put at the end of those that others share.
-func (f *fields) spansIn(shared spans) (s, all spans) {
-	start, before := len(shared), uint64(0)
+func (f *fields) spans() (s spans) {
+	before := uint64(0)
 	for n := f.uint(); n > 0; n-- {
 		first := before + f.uint()
 		before = first + f.uint()
-		shared = append(shared, span{first, before})
+		s = append(s, span{first, before})
 	}
-	if len(shared) == start {
-		return nil, shared
+	return s
+}
+
+// encodedSpans returns a set as it is in the row.
+func (f *fields) encodedSpans() []byte {
+	all := f.rest
+	for n := f.uint(); n > 0; n-- {
+		f.uint()
+		f.uint()
 	}
-	return shared[start:len(shared):len(shared)], shared
+	return all[:len(all)-len(f.rest)]
+}
+
+// noSpans is the empty set as rows hold it.
+var noSpans = spans{}.encode(nil)
+
+// appendWith is with for an encoded set and a number behind all that are in it: each
+// message does that for all who have not read the ones before it.
+func appendWith(b, set []byte, n uint64) []byte {
+	f := fields{set}
+	count := f.uint()
+	if count == maxSpans {
+		f = fields{set}
+		return f.spans().with(n).encode(b)
+	}
+	runs, length, last := f.rest, uint64(0), uint64(0)
+	ofLast := 0 // where the length of the last run is
+	for range count {
+		last += f.uint()
+		ofLast = len(runs) - len(f.rest)
+		length = f.uint()
+		last += length
+	}
+	if count > 0 && n == last+1 {
+		b = binary.AppendUvarint(b, count)
+		return binary.AppendUvarint(append(b, runs[:ofLast]...), length+1)
+	}
+	b = append(binary.AppendUvarint(b, count+1), runs...)
+	b = binary.AppendUvarint(b, n-last)
+	return binary.AppendUvarint(b, 0)
 }

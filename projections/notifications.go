@@ -22,6 +22,9 @@ type notifications struct {
 	blocks   table // two users in order → who blocks; a copy of the graph's, for this projector may read no other's
 
 	live bool // somebody is there to be told
+
+	boxes []opened // room for what a record does, see mail
+	told  []string // and for whom a message is
 }
 
 // How many notifications a user keeps: past the first number the oldest go, down to
@@ -50,7 +53,7 @@ var kindNames = [...]string{
 // of the record's id (48 bits), its place (56), the kind (4), and a hash over the
 // record's id, the kind and the recipient (20). So the place can be read from it,
 // which is all that a cursor or read-all needs, when the notification is long gone.
-func notificationID(recordID string, seq uint64, kind byte, recipient string) string {
+func notificationID(recordID string, seq uint64, kind byte, recipient string) (text ulidText) {
 	id, err := ulid.ParseStrict(recordID)
 	if err != nil {
 		panic("a record's id is no ULID: " + recordID) // decode has seen to it
@@ -63,8 +66,21 @@ func notificationID(recordID string, seq uint64, kind byte, recipient string) st
 	binary.BigEndian.PutUint64(place[:], seq)
 	copy(id[6:], place[1:])
 	id[13], id[14], id[15] = kind<<4|sum[0]&0xf, sum[1], sum[2]
-	return id.String()
+	if err := id.MarshalTextTo(text[:]); err != nil {
+		panic(err) // it has room
+	}
+	return text
 }
+
+// ulidText is an id as a row holds it.
+type ulidText [ulid.EncodedSize]byte
+
+func (f *fields) ulid() (text ulidText) {
+	copy(text[:], f.bytes())
+	return text
+}
+
+func (id ulidText) String() string { return string(id[:]) }
 
 // parseNotificationID returns the place and kind that an id holds.
 func parseNotificationID(id string) (seq uint64, kind byte, ok bool) {
@@ -80,14 +96,14 @@ func parseNotificationID(id string) (seq uint64, kind byte, ok bool) {
 // mailbox is a row of users.
 type mailbox struct {
 	unread, kept uint64
-	username     string // in lower case, "" for one who has done nothing yet
+	username     []byte // in lower case, "" for one who has done nothing yet
 	named        uint64 // place since which they bear it
 }
 
 func (m mailbox) encode(b []byte) []byte {
 	b = binary.AppendUvarint(b, m.unread)
 	b = binary.AppendUvarint(b, m.kept)
-	b = appendText(b, m.username)
+	b = appendText(b, string(m.username))
 	return binary.AppendUvarint(b, m.named)
 }
 
@@ -101,11 +117,11 @@ func (n *notifications) mailbox(user string) mailbox {
 
 func decodeMailbox(row []byte) mailbox {
 	f := fields{row}
-	return mailbox{f.uint(), f.uint(), f.text(), f.uint()}
+	return mailbox{f.uint(), f.uint(), f.bytes(), f.uint()}
 }
 
 func (m mailbox) describe() Fields {
-	return append(Fields{{"unread", m.unread}, {"kept", m.kept}}.maybe("username", m.username), Field{"namedSinceSeq", m.named})
+	return append(Fields{{"unread", m.unread}, {"kept", m.kept}}.maybe("username", string(m.username)), Field{"namedSinceSeq", m.named})
 }
 
 // knows reports whether a user has done anything, or was ever notified.
@@ -157,7 +173,7 @@ func (n *notifications) bearer(name string) string {
 	for _, user := range n.names.scan(prefix, prefix) {
 		return string(user)
 	}
-	if schema.ValidUserID(name) && n.mailbox(name).username == "" {
+	if schema.ValidUserID(name) && len(n.mailbox(name).username) == 0 {
 		return name
 	}
 	return ""

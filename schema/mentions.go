@@ -17,6 +17,9 @@ const (
 // word, as in an e-mail address, mentions nobody; a full stop or hyphen at the end is
 // not part of a name.
 func Mentions(text string) (names []string) {
+	if strings.IndexByte(text, '@') < 0 {
+		return nil // as most do
+	}
 	before := ' '
 	for i, r := range text {
 		if r == '@' && !inMention(before) && before != '@' {
