@@ -1,8 +1,8 @@
 package projections
 
 import (
+	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"slices"
@@ -30,6 +30,7 @@ type state struct {
 	bound    []*table // every projector's
 	deciding crew
 	noting   crew
+	text     []byte // where push writes before it knows how long it becomes
 }
 
 // crew is projectors that are told of records one after the other, in one goroutine.
@@ -224,13 +225,15 @@ func (s *state) push(r *record, v *verdict) (Push, error) {
 	s.name(v)
 	p := Push{Event: r.Event, Rooms: v.rooms, FollowersOf: v.followersOf, Except: v.except, Apart: v.apart, Evicted: v.evicted, Closed: v.closed, Suspended: v.suspended}
 	var err error
-	if p.Data, err = json.Marshal(v.payload); err != nil {
+	if s.text, err = schema.AppendJSON(s.text[:0], v.payload); err != nil {
 		return p, fmt.Errorf("writing the answer: %w", err)
 	}
+	p.Data = bytes.Clone(s.text)
 	if v.own != nil {
-		if p.Own, err = json.Marshal(v.own); err != nil {
+		if s.text, err = schema.AppendJSON(s.text[:0], v.own); err != nil {
 			return p, fmt.Errorf("writing the answer: %w", err)
 		}
+		p.Own = bytes.Clone(s.text)
 	}
 	return p, nil
 }

@@ -19,7 +19,7 @@ type pushFrame struct{ head, tail []byte }
 func newPushTail(at schema.Time, data json.RawMessage) []byte {
 	b := make([]byte, 0, len(data)+64)
 	b = append(b, `,"time":"`...)
-	b = at.Go().AppendFormat(b, wireTime)
+	b = at.AppendTo(b)
 	b = append(b, `","data":`...)
 	b = appendObject(b, data)
 	return append(b, '}')
@@ -53,9 +53,6 @@ func (f *pushFrame) appendTo(b []byte, n uint64) []byte {
 	b = append(b, number...)
 	return append(b, f.tail...)
 }
-
-// wireTime is how schema.Time writes itself.
-const wireTime = "2006-01-02T15:04:05.000Z"
 
 // appendAck appends the ack of a command that succeeded. seq 0 is left out.
 func appendAck(b []byte, id json.RawMessage, seq uint64, duplicate bool, data json.RawMessage) []byte {

@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -87,15 +86,4 @@ func Decode(e *Event, data json.RawMessage) (any, error) {
 		return nil, fmt.Errorf("decode %s: %w", e.Name, err)
 	}
 	return payload, nil
-}
-
-// Encode writes a payload as the gateway writes a record's data: Decode's counterpart.
-func Encode(payload any) (json.RawMessage, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(payload); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

@@ -139,8 +139,6 @@ func ValidUserID(id string) bool {
 // milliseconds ("2026-11-23T18:00:00.000Z"), the only form on roomlog's wire.
 type Time int64
 
-const timeLayout = "2006-01-02T15:04:05.000Z"
-
 // TimeOf truncates t to milliseconds.
 func TimeOf(t time.Time) Time { return Time(t.UnixMilli()) }
 
@@ -148,14 +146,20 @@ func TimeOf(t time.Time) Time { return Time(t.UnixMilli()) }
 func (t Time) Go() time.Time { return time.UnixMilli(int64(t)).UTC() }
 
 // String formats t as the wire does.
-func (t Time) String() string { return t.Go().Format(timeLayout) }
+func (t Time) String() string { return string(t.AppendTo(nil)) }
+
+// AppendTo appends t as the wire shows it, without quotes.
+func (t Time) AppendTo(b []byte) []byte {
+	at := t.Go()
+	b = at.AppendFormat(b, time.RFC3339) // several times as fast as with any other layout
+	ms := at.Nanosecond() / 1e6
+	return append(b[:len(b)-1], '.', '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10), 'Z')
+}
 
 // MarshalJSON writes t as an RFC 3339 string.
 func (t Time) MarshalJSON() ([]byte, error) {
-	b := make([]byte, 0, len(timeLayout)+2)
-	b = append(b, '"')
-	b = t.Go().AppendFormat(b, timeLayout)
-	return append(b, '"'), nil
+	b := make([]byte, 0, len(`"2026-11-23T18:00:00.000Z"`))
+	return append(t.AppendTo(append(b, '"')), '"'), nil
 }
 
 // UnmarshalJSON reads any RFC 3339 string, truncated to milliseconds.

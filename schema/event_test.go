@@ -40,3 +40,16 @@ func TestKindsHaveNames(t *testing.T) {
 		}
 	}
 }
+
+// Every millisecond of a second, before and after 1970, and years of any length.
+func TestTimeAsTheWireShowsIt(t *testing.T) {
+	for _, second := range []int64{0, 1_795_456_800, -1, -62_135_596_800, -62_200_000_000, 253_402_300_799, 253_402_300_800} {
+		for ms := range int64(1000) {
+			moment := schema.Time(second*1000 + ms)
+			want := time.Unix(second, ms*1e6).UTC().Format("2006-01-02T15:04:05.000Z")
+			if text, err := json.Marshal(moment); moment.String() != want || string(text) != `"`+want+`"` || err != nil {
+				t.Fatalf("%d is %s and %s, not %s: %v", int64(moment), moment, text, want, err)
+			}
+		}
+	}
+}
