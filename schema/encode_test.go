@@ -255,7 +255,6 @@ func TestAppendJSONOfOtherTypes(t *testing.T) {
 		struct {
 			A int      `json:"a,string"`
 			B int      `json:"-"`
-			C int      `json:"-,"`
 			D int      `json:"d,omitempty"`
 			E node     `json:"e,omitempty"`
 			F [0]int   `json:"f,omitempty"`
