@@ -169,14 +169,14 @@ func (m *Models) report(parked []ParkedRecord) {
 	}
 }
 
-// load reads the records from..to and hands them to apply in large batches, which are
-// used again once it returns. One goroutine reads and decodes while another applies;
+// load reads the records from..to and hands them to apply in large batches, each of which
+// is used again once apply has returned from the next. One goroutine reads and decodes while another applies;
 // both have ended at return.
 func (m *Models) load(ctx context.Context, from, to uint64, apply func([]record) error) error {
 	if from > to {
 		return ctx.Err()
 	}
-	batches, spent := make(chan []record, 3), make(chan []record, 3)
+	batches, spent := make(chan []record, 4), make(chan []record, 4)
 	for range cap(spent) {
 		spent <- nil // so many go round, and sending one never waits
 	}
@@ -202,11 +202,15 @@ func (m *Models) load(ctx context.Context, from, to uint64, apply func([]record)
 		return nil
 	})
 	group.Go(func() error {
+		var last []record
 		for batch := range batches {
 			if err := apply(batch); err != nil {
 				return err
 			}
-			spent <- batch
+			if last != nil {
+				spent <- last // batch may be noted yet, see writer.load
+			}
+			last = batch
 		}
 		return nil
 	})
