@@ -183,7 +183,10 @@ func (m *mail) renew(d *schema.MessageSend, v *verdict) {
 			m.box(user).unread++
 		}
 		if m.live {
-			m.announceRenewal(d.ConversationID, &was, &now)
+			m.announce(&item{
+				user: user, seq: m.r.Seq, kind: kindMessage, sender: m.r.Actor.ID, message: m.r.ID, conversation: d.ConversationID,
+				created: m.r.Time, group: v.group, number: v.number, standing: now.standsFor(),
+			}, was.ident())
 		}
 	}
 	for ; more; more = s.next(&rest) {
