@@ -145,7 +145,7 @@ func (m *mail) message(d *schema.MessageSend, v *verdict) {
 }
 
 // renew merges the conversation's row with those whom the message is for, without a
-// look into what is only written again.
+// look into what is only written again. Meanwhile no other row may use table.blank.
 func (m *mail) renew(d *schema.MessageSend, v *verdict) {
 	m.told = m.told[:0]
 	for _, user := range v.listeners {
