@@ -120,29 +120,19 @@ func (m *mail) add(it *item) {
 	o := m.box(it.user)
 	o.kept++
 	o.unread++
-	m.announce(it, nil)
+	m.announce(it, "")
 }
 
-// announce has the user told of an item that this record made, and of the one that
-// it renews.
-func (m *mail) announce(it, was *item) {
+// announce has the user told of an item that this record made, and of the id of the
+// one that it renews, "" for none.
+func (m *mail) announce(it *item, renews string) {
 	if !m.live {
 		return
 	}
 	shown := it.show(m.r.Actor)
-	if was != nil {
-		shown.Renews = was.ident().String()
-	}
+	shown.Renews = renews
 	o := m.open(it.user)
 	o.fresh = append(o.fresh, shown)
-}
-
-func (m *mail) announceRenewal(conversation string, was, now *seat) {
-	if was.seq == 0 {
-		m.announce(now.item(conversation), nil)
-	} else {
-		m.announce(now.item(conversation), was.item(conversation))
-	}
 }
 
 // change alters an item that is there, and counts it anew.

@@ -42,12 +42,27 @@ func (s *seat) next(row *fields) bool {
 	return true
 }
 
+// ident returns the id of a seat's item, "" for one that was not there.
+func (s *seat) ident() string {
+	if s.seq == 0 {
+		return ""
+	}
+	made := fields{s.made}
+	seq, _, message := made.uint(), made.bytes(), made.text()
+	return notificationID(message, seq, kindMessage, string(s.user)).String()
+}
+
+func (s *seat) standsFor() spans {
+	f := fields{s.standing}
+	return f.spans()
+}
+
 func (s *seat) item(conversation string) *item {
-	made, standing, held := fields{s.made}, fields{s.standing}, fields{s.held}
+	made, held := fields{s.made}, fields{s.held}
 	return &item{
 		user: string(s.user), seq: made.uint(), kind: kindMessage, conversation: conversation,
 		sender: made.text(), message: made.text(), created: made.time(), group: made.uint() == 1, number: made.uint(),
-		standing: standing.spans(), held: held.spans(),
+		standing: s.standsFor(), held: held.spans(),
 	}
 }
 

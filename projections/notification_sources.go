@@ -145,7 +145,7 @@ func (m *mail) message(d *schema.MessageSend, v *verdict) {
 }
 
 // renew merges the conversation's row with those whom the message is for, without a
-// look into what is only written again.
+// look into what is only written again. Meanwhile no other row may use table.blank.
 func (m *mail) renew(d *schema.MessageSend, v *verdict) {
 	m.told = m.told[:0]
 	for _, user := range v.listeners {
@@ -183,7 +183,10 @@ func (m *mail) renew(d *schema.MessageSend, v *verdict) {
 			m.box(user).unread++
 		}
 		if m.live {
-			m.announceRenewal(d.ConversationID, &was, &now)
+			m.announce(&item{
+				user: user, seq: m.r.Seq, kind: kindMessage, sender: m.r.Actor.ID, message: m.r.ID, conversation: d.ConversationID,
+				created: m.r.Time, group: v.group, number: v.number, standing: now.standsFor(),
+			}, was.ident())
 		}
 	}
 	for ; more; more = s.next(&rest) {
