@@ -17,6 +17,7 @@ import (
 // What it returns is valid until that row changes, or forget.
 type buffer struct {
 	slots   []slot // a power of two, at most half full
+	slotted []byte // the memory that they are in
 	taken   int    // slots that are
 	written []row  // rows that were, in the order in which they first were
 	slabs   [][]byte
@@ -184,14 +185,14 @@ func (b *buffer) place(s slot) {
 
 // grow doubles the slots.
 func (b *buffer) grow() {
-	old := b.slots
-	b.slots = make([]slot, max(64, 2*len(old)))
-	inHugePages(b.slots)
+	old, memory := b.slots, b.slotted
+	b.slots, b.slotted = newSlots(max(64, 2*len(old)))
 	for _, s := range old {
 		if s != 0 {
 			b.place(s)
 		}
 	}
+	freeMemory(memory)
 }
 
 // set gives a row a value, nil for no such row.
@@ -324,11 +325,16 @@ func (b *buffer) nextSlab(room int) {
 	if len(b.slabs) == 0 {
 		b.used = rowStep // row 0 is none
 	}
-	size := min(slabSize, 4096<<min(len(b.slabs), 16))
-	slab := make([]byte, max(size, b.used+room))
-	inHugePages(slab)
-	b.slabs = append(b.slabs, slab)
+	b.slabs = append(b.slabs, newMemory(max(slabOf(len(b.slabs)), b.used+room)))
 	b.current = len(b.slabs) - 1
+}
+
+// slabOf is how large the nth slab of a buffer is made.
+func slabOf(n int) int {
+	if n < 6 {
+		return 4096 << n
+	}
+	return min(mapped<<((n-6)/2), slabSize)
 }
 
 // held is how many bytes the buffer takes, about.
@@ -351,7 +357,11 @@ func (b *buffer) forget() {
 		}
 		overwrite(b.slabs[b.current][:b.used])
 	}
-	if b.taken > 1<<16 || b.held() > 16<<20 {
+	if b.held() > mapped {
+		freeMemory(b.slotted)
+		for _, slab := range b.slabs {
+			freeMemory(slab)
+		}
 		*b = buffer{}
 		return
 	}

@@ -1,5 +1,0 @@
-//go:build !linux
-
-package projections
-
-func inHugePages[T any]([]T) {}

@@ -1,0 +1,28 @@
+package projections
+
+import "unsafe"
+
+// mapped is the size from which memory is taken beside the heap.
+const mapped = 4 << 20
+
+// newMemory returns zeroed memory of at least a size, with which freeMemory is called.
+func newMemory(size int) []byte {
+	if size >= mapped {
+		if memory := mapMemory(size); memory != nil {
+			return memory
+		}
+	}
+	return make([]byte, size)
+}
+
+func freeMemory(memory []byte) {
+	if len(memory) >= mapped {
+		unmapMemory(memory)
+	}
+}
+
+// newSlots returns so many slots, and the memory that they lie in.
+func newSlots(n int) ([]slot, []byte) {
+	memory := newMemory(n * int(unsafe.Sizeof(slot(0))))
+	return unsafe.Slice((*slot)(unsafe.Pointer(unsafe.SliceData(memory))), n), memory
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package projections
+
+func mapMemory(int) []byte { return nil }
+
+func unmapMemory([]byte) {}
