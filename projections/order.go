@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"iter"
 	"slices"
 )
 
@@ -34,6 +35,23 @@ func (b *buffer) inOrder() []uint32 {
 		b.dirty[n] = s.i
 	}
 	return b.dirty
+}
+
+// written yields the rows that were written in the order of their keys, those that were
+// removed without a value.
+func (b *buffer) written() iter.Seq2[[]byte, []byte] {
+	return func(yield func([]byte, []byte) bool) {
+		last := -1
+		for _, i := range b.inOrder() {
+			i := int(i)
+			if i == last || !b.rows[i].dirty { // written, taken back, and perhaps written again
+				continue
+			}
+			if last = i; !yield(b.key(i), b.value(i)) {
+				return
+			}
+		}
+	}
 }
 
 // commonPrefix returns how many bytes the keys of all written rows begin with.

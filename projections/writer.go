@@ -20,7 +20,7 @@ import (
 // is much, and then decides on while that is written, on two cores at once. Rows of
 // what is being written are read from memory meanwhile (table.behind), so what is
 // decided is the same. A row that changes a hundred times is written once, and one that
-// comes and goes never.
+// comes and goes never. Much at once is written as a whole file (whole.go).
 type writer struct {
 	db      *bolt.DB
 	state   *state
@@ -31,6 +31,9 @@ type writer struct {
 
 	most    int     // bytes that a load may gather, about
 	written *volume // nil: nobody asks
+
+	path  string         // of db, where whole.go puts another; "": it does not
+	serve func(*bolt.DB) // has readers given that one instead of db; nil: there are none
 }
 
 // loading is what was decided in one go, on its way to the file.
@@ -39,6 +42,7 @@ type loading struct {
 	outcome batchOutcome
 	reads   *bolt.Tx // what it is decided by
 	done    chan error
+	whole   bool // it is written as a whole file, which then takes db's place
 }
 
 // batchOutcome is what became of a batch.
@@ -182,6 +186,7 @@ func (w *writer) beginLoad() (*loading, error) {
 
 // writeLoaded begins to write what was decided, once what came before it is written.
 func (w *writer) writeLoaded() (written *batchOutcome, err error) {
+	w.loading.reads.Rollback() // or a file that is replaced would stay open for it
 	if written, err = w.await(); err != nil {
 		return nil, err
 	}
@@ -206,7 +211,9 @@ func (w *writer) await() (*batchOutcome, error) {
 	}
 	err := <-l.done
 	w.behind = nil
-	l.reads.Rollback()
+	if err == nil && l.whole {
+		err = w.replace(l)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -276,19 +283,25 @@ func (w *writer) after(records []record) checkpoint {
 func (t *table) current() *buffer  { return &t.buffer }
 func (t *table) previous() *buffer { return &t.behind }
 
+// writeBehind writes what was decided, as a whole file or in one transaction.
 func (w *writer) writeBehind(l *loading) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	tx, err := w.db.Begin(true)
 	if err != nil {
 		return fmt.Errorf("writing the read models: %w", err)
 	}
+	l.whole = w.replaces(tx)
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: %v", errDamaged, p)
 		}
-		if err != nil {
+		if l.whole || err != nil {
 			tx.Rollback()
 		}
 	}()
+	if l.whole {
+		return w.writeWhole(tx, l)
+	}
 	return w.write(tx, (*table).previous, l.at, l.outcome.park)
 }
 
@@ -306,12 +319,12 @@ func (w *writer) write(tx *bolt.Tx, buffer func(*table) *buffer, at checkpoint, 
 		}
 		w.written.add(t.projector, rows, size)
 	}
-	for _, p := range parked {
-		row, err := json.Marshal(p)
-		if err != nil {
-			return err
-		}
-		if err := tx.Bucket([]byte(bucketParked)).Put(append(seqKey(p.Seq), p.Projector...), row); err != nil {
+	park, err := parkedRows(parked)
+	if err != nil {
+		return err
+	}
+	for key, row := range park {
+		if err := tx.Bucket([]byte(bucketParked)).Put([]byte(key), row); err != nil {
 			return err
 		}
 	}
@@ -322,6 +335,19 @@ func (w *writer) write(tx *bolt.Tx, buffer func(*table) *buffer, at checkpoint, 
 		return fmt.Errorf("writing the read models: %w", err)
 	}
 	return nil
+}
+
+// parkedRows returns the rows of parked records by their keys.
+func parkedRows(parked []ParkedRecord) (map[string][]byte, error) {
+	rows := map[string][]byte{}
+	for _, p := range parked {
+		row, err := json.Marshal(p)
+		if err != nil {
+			return nil, err
+		}
+		rows[string(seqKey(p.Seq))+p.Projector] = row
+	}
+	return rows, nil
 }
 
 // failed, deferred, ends a batch that panicked or has an error.
