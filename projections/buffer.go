@@ -19,7 +19,7 @@ type buffer struct {
 	slots   []slot // a power of two, at most half full
 	slotted []byte // the memory that they are in
 	taken   int    // slots that are
-	written []row  // rows that were, in the order in which they first were
+	marked  []row  // rows that were, in the order in which they first were
 	slabs   [][]byte
 	current int                // index of the slab that is filling
 	used    int                // bytes of it
@@ -57,7 +57,7 @@ const (
 	known  = 1 << iota // otherwise: what the file has is not known, as if it were not here
 	exists             // otherwise: no such row
 	dirty              // the file is to be told
-	listed             // in buffer.written
+	listed             // in buffer.marked
 	fresh              // the file does not have it, nor will
 )
 
@@ -250,7 +250,7 @@ func (b *buffer) setFlags(r row, flags byte) { b.at(r)[atFlags] = flags }
 func (b *buffer) mark(r row) {
 	flags := b.flags(r)
 	if flags&listed == 0 {
-		b.written = append(b.written, r)
+		b.marked = append(b.marked, r)
 	}
 	b.setFlags(r, flags|dirty|listed)
 }
@@ -338,7 +338,7 @@ func slabOf(n int) int {
 }
 
 // held is how many bytes the buffer takes, about.
-func (b *buffer) held() int { return b.full + b.used + len(b.slots)*8 + cap(b.written)*4 }
+func (b *buffer) held() int { return b.full + b.used + len(b.slots)*8 + cap(b.marked)*4 }
 
 // wipes has what changes or is forgotten overwritten: tests then see who still holds it.
 var wipes bool
@@ -368,7 +368,7 @@ func (b *buffer) forget() {
 	if b.taken > 0 {
 		clear(b.slots)
 	}
-	b.taken, b.written = 0, b.written[:0]
+	b.taken, b.marked = 0, b.marked[:0]
 	for class := range b.free {
 		b.free[class] = b.free[class][:0]
 	}

@@ -24,9 +24,10 @@
 //   - Everything in the file comes back, equal in content, from the log alone:
 //     no clock, no randomness, no map order and no batch boundary reaches a
 //     bucket or a push. Digest makes that comparable.
-//   - One transaction a batch, with the checkpoint in it. Applied advances, and
-//     Deliver is called, only after that transaction. It survives the end of the
-//     process; after a power loss the file is made anew (dirty.go says why).
+//   - One transaction a batch, with the checkpoint in it, or a whole file in the place
+//     of the one before (whole.go). Applied advances, and Deliver is called, only after
+//     that. It survives the end of the process; after a power loss the file is made anew
+//     (dirty.go says why).
 //   - tell writes nothing, and looks up only what stays true. What it tells later is
 //     what it told first, or nothing, when that is gone since; but users go by the
 //     names that they have then. The count that a push carries is kept in the

@@ -180,6 +180,13 @@ func (m *Models) read() (*bolt.Tx, error) {
 	return m.db.Begin(false)
 }
 
+// serve has what begins from now on read another file of the same content or more.
+func (m *Models) serve(db *bolt.DB) {
+	m.file.Lock()
+	defer m.file.Unlock()
+	m.db = db
+}
+
 // Parked returns the records that a projector failed on, in the log's order.
 func (m *Models) Parked() []ParkedRecord {
 	tx, err := m.read()

@@ -25,7 +25,9 @@ func (m *Models) open(ctx context.Context) error {
 	}
 	m.db = db
 	m.writer = newWriter(db, at, m.cfg.LoadBytes, m.faulty)
-	if err := m.prepare(); err != nil {
+	m.writer.path, m.writer.serve = m.path, m.serve
+	err = removeAll(m.cfg.Path+suffixWhole, m.cfg.Path+suffixNew+suffixWhole) // of a process that ended
+	if err = errors.Join(err, m.prepare()); err != nil {
 		db.Close()
 		return fmt.Errorf("preparing the read models: %w", err)
 	}

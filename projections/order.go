@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"iter"
 	"slices"
 )
 
@@ -12,16 +13,16 @@ import (
 // eight bytes behind what all of them begin with, which mostly decides.
 func (b *buffer) inOrder() []row {
 	byKey := func(r, s row) int { return bytes.Compare(b.key(r), b.key(s)) }
-	if slices.IsSortedFunc(b.written, byKey) {
-		return b.written
+	if slices.IsSortedFunc(b.marked, byKey) {
+		return b.marked
 	}
 	skip := b.commonPrefix()
 	type sorted struct {
 		at uint64
 		r  row
 	}
-	order := make([]sorted, len(b.written))
-	for n, r := range b.written {
+	order := make([]sorted, len(b.marked))
+	for n, r := range b.marked {
 		order[n] = sorted{firstBytes(b.key(r)[skip:]), r}
 	}
 	slices.SortFunc(order, func(x, y sorted) int {
@@ -31,16 +32,28 @@ func (b *buffer) inOrder() []row {
 		return byKey(x.r, y.r)
 	})
 	for n, s := range order {
-		b.written[n] = s.r
+		b.marked[n] = s.r
 	}
-	return b.written
+	return b.marked
+}
+
+// written yields the rows that were written in the order of their keys, those that were
+// removed without a value.
+func (b *buffer) written() iter.Seq2[[]byte, []byte] {
+	return func(yield func([]byte, []byte) bool) {
+		for _, r := range b.inOrder() {
+			if b.is(r, dirty) && !yield(b.key(r), b.value(r)) {
+				return
+			}
+		}
+	}
 }
 
 // commonPrefix returns how many bytes the keys of all written rows begin with.
 func (b *buffer) commonPrefix() int {
-	first := b.key(b.written[0])
+	first := b.key(b.marked[0])
 	n := len(first)
-	for _, r := range b.written[1:] {
+	for _, r := range b.marked[1:] {
 		key := b.key(r)
 		n = min(n, len(key))
 		for at := range n {

@@ -166,10 +166,11 @@ func (m *Models) rebuild(ctx context.Context, alone bool, o RebuildOptions) (Reb
 	}
 	db.NoSync = noSync
 	b := m.newRebuild(db, at, alone, o.Progress)
+	b.writer.path = path
 	defer m.tracker.end()
 	report, err := b.run(ctx, o)
 	report.From, report.Records = at.Seq, b.writer.at.Seq
-	switch {
+	switch db = b.writer.db; {
 	case m.isServing(db):
 		return report, errors.Join(err, m.secureOld())
 	case b.damaged || err == nil && report.Equal(): // of no use to the next one

@@ -159,6 +159,7 @@ func (b *rebuild) takeOver(ctx context.Context, from string) (old *bolt.DB, err 
 		}
 	}
 	b.writer.db.NoSync, b.writer.written = m.noSync, nil
+	b.writer.path, b.writer.serve = m.cfg.Path, m.serve
 	m.file.Lock()
 	defer m.file.Unlock()
 	old, m.db, m.writer, m.stale = m.db, b.writer.db, b.writer, false
@@ -201,7 +202,7 @@ func (m *Models) install() error {
 		}
 	}
 	m.db.NoSync, m.writer.written = m.noSync, nil
-	m.path = m.cfg.Path
+	m.path, m.writer.path = m.cfg.Path, m.cfg.Path
 	m.making.Store(false)
 	took := m.tracker.end()
 	m.cfg.Logger.Info("the read models were made anew for this release's projectors", "records", m.writer.at.Seq, "took", took)

@@ -306,14 +306,10 @@ func seekBefore(c *bolt.Cursor, bound []byte) (key, value []byte) {
 // keeps bbolt on the page it is at. It returns how many rows that were, and their bytes.
 func (t *table) flush(b *buffer, bucket *bolt.Bucket) (rows, size int, err error) {
 	bucket.FillPercent = t.fill
-	for _, r := range b.inOrder() {
-		key, value := b.key(r), b.value(r)
-		switch {
-		case !b.is(r, dirty):
-			continue
-		case value == nil:
+	for key, value := range b.written() {
+		if value == nil {
 			err = bucket.Delete(key)
-		default:
+		} else {
 			err = bucket.Put(key, value)
 		}
 		if err != nil {
@@ -330,7 +326,7 @@ func (t *table) noteStored(b *buffer) {
 	if t.stored == nil {
 		return
 	}
-	for _, r := range b.written {
+	for _, r := range b.marked {
 		if b.is(r, dirty|exists) && !t.stored.add(hashOf(b.key(r))) {
 			t.stored = nil
 			return

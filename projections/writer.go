@@ -20,8 +20,8 @@ import (
 // is much, and then decides on while that is written, on two cores at once. Rows of
 // what is being written are read from memory meanwhile (table.behind), so what is
 // decided is the same. A row that changes a hundred times is written once, and one that
-// comes and goes never. What only notes what is decided (state.noting) does so one batch
-// later, in a goroutine of its own.
+// comes and goes never. Much at once is written as a whole file (whole.go). What only notes
+// what is decided (state.noting) does so one batch later, in a goroutine of its own.
 type writer struct {
 	db      *bolt.DB
 	state   *state
@@ -33,6 +33,9 @@ type writer struct {
 
 	most    int     // bytes that a load may gather, about
 	written *volume // nil: nobody asks
+
+	path  string         // of db, where whole.go puts another; "": it does not
+	serve func(*bolt.DB) // has readers given that one instead of db; nil: there are none
 }
 
 // loading is what was decided in one go, on its way to the file.
@@ -43,6 +46,7 @@ type loading struct {
 	notes   *bolt.Tx // the same as reads, for the goroutine that notes it
 	noted   int      // bytes that the tables of those who note hold
 	done    chan error
+	whole   bool // it is written as a whole file, which then takes db's place
 }
 
 func (l *loading) close() error { return errors.Join(l.reads.Rollback(), l.notes.Rollback()) }
@@ -234,6 +238,7 @@ func (w *writer) writeLoaded() (written *batchOutcome, err error) {
 	if err := w.awaitNoted(); err != nil {
 		return nil, err
 	}
+	w.loading.close() // or a file that is replaced would stay open for it
 	if written, err = w.await(); err != nil {
 		return nil, err
 	}
@@ -258,7 +263,9 @@ func (w *writer) await() (*batchOutcome, error) {
 	}
 	err := <-l.done
 	w.behind = nil
-	l.close()
+	if err == nil && l.whole {
+		err = w.replace(l)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -348,19 +355,25 @@ func (w *writer) after(records []record) checkpoint {
 func (t *table) current() *buffer  { return &t.buffer }
 func (t *table) previous() *buffer { return &t.behind }
 
+// writeBehind writes what was decided, as a whole file or in one transaction.
 func (w *writer) writeBehind(l *loading) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	tx, err := w.db.Begin(true)
 	if err != nil {
 		return fmt.Errorf("writing the read models: %w", err)
 	}
+	l.whole = w.replaces(tx)
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: %v", errDamaged, p)
 		}
-		if err != nil {
+		if l.whole || err != nil {
 			tx.Rollback()
 		}
 	}()
+	if l.whole {
+		return w.writeWhole(tx, l)
+	}
 	return w.write(tx, (*table).previous, l.at, l.outcome.park)
 }
 
@@ -369,7 +382,7 @@ func (w *writer) write(tx *bolt.Tx, buffer func(*table) *buffer, at checkpoint, 
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	for _, t := range w.state.bound {
 		b := buffer(t)
-		if len(b.written) == 0 {
+		if len(b.marked) == 0 {
 			continue
 		}
 		rows, size, err := t.flush(b, t.bucketIn(tx))
@@ -378,12 +391,12 @@ func (w *writer) write(tx *bolt.Tx, buffer func(*table) *buffer, at checkpoint, 
 		}
 		w.written.add(t.projector, rows, size)
 	}
-	for _, p := range parked {
-		row, err := json.Marshal(p)
-		if err != nil {
-			return err
-		}
-		if err := tx.Bucket([]byte(bucketParked)).Put(append(seqKey(p.Seq), p.Projector...), row); err != nil {
+	park, err := parkedRows(parked)
+	if err != nil {
+		return err
+	}
+	for key, row := range park {
+		if err := tx.Bucket([]byte(bucketParked)).Put([]byte(key), row); err != nil {
 			return err
 		}
 	}
@@ -394,6 +407,19 @@ func (w *writer) write(tx *bolt.Tx, buffer func(*table) *buffer, at checkpoint, 
 		return fmt.Errorf("writing the read models: %w", err)
 	}
 	return nil
+}
+
+// parkedRows returns the rows of parked records by their keys.
+func parkedRows(parked []ParkedRecord) (map[string][]byte, error) {
+	rows := map[string][]byte{}
+	for _, p := range parked {
+		row, err := json.Marshal(p)
+		if err != nil {
+			return nil, err
+		}
+		rows[string(seqKey(p.Seq))+p.Projector] = row
+	}
+	return rows, nil
 }
 
 // failed, deferred, ends a batch that panicked or has an error.
