@@ -19,6 +19,8 @@ type buffer struct {
 	slots   []slot // a power of two, at most half full
 	slotted []byte // the memory that they are in
 	taken   int    // slots that are
+	recent  row    // that was found last: what is read is mostly written next
+	loose   []row  // that chain has not seen, of a table that lists
 	marked  []row  // rows that were, in the order in which they first were
 	slabs   [][]byte
 	current int                // index of the slab that is filling
@@ -105,7 +107,8 @@ func (b *buffer) row(hash uint64, key []byte) row {
 			return 0
 		}
 		if s.may(hash) && bytes.Equal(b.key(s.row()), key) {
-			return s.row()
+			b.recent = s.row()
+			return b.recent
 		}
 	}
 }
@@ -124,7 +127,16 @@ func (b *buffer) insert(hash uint64, key []byte, room int) row {
 	binary.LittleEndian.PutUint32(data[atRoom:], uint32(len(data)-atKey-len(key)))
 	b.place(slotOf(hash, r))
 	b.taken++
+	b.recent = r
 	return r
+}
+
+// again returns the row of a key if it is the one that was found last, else 0.
+func (b *buffer) again(key []byte) row {
+	if b.recent != 0 && bytes.Equal(b.key(b.recent), key) {
+		return b.recent
+	}
+	return 0
 }
 
 // piece returns room for a new row: that of one that was dropped, or new one.
@@ -167,6 +179,7 @@ func (b *buffer) drop(r row) {
 	}
 	b.slots[hole] = 0
 	b.taken--
+	b.recent = 0
 	data := b.at(r)
 	data[atFlags] &= listed
 	if class := b.size(r) / freeStep; class < freeClasses && binary.LittleEndian.Uint32(data[atValue:]) == 0 {
@@ -255,22 +268,28 @@ func (b *buffer) mark(r row) {
 	b.setFlags(r, flags|dirty|listed)
 }
 
-// chain adds a row to those of its owner.
-func (b *buffer) chain(r row) {
-	owner := ownerOf(b.key(r))
-	hash := hashOf(owner)
-	root := b.row(hash, owner)
-	if root == 0 {
-		root = b.insert(hash, owner, 0)
+// chain adds the rows that came since to those of their owners.
+func (b *buffer) chain() {
+	for _, r := range b.loose {
+		owner := ownerOf(b.key(r))
+		hash := hashOf(owner)
+		root := b.row(hash, owner)
+		if root == 0 {
+			root = b.insert(hash, owner, 0)
+		}
+		last := b.at(root)[atBefore:]
+		copy(b.at(r)[atBefore:], last[:4])
+		binary.LittleEndian.PutUint32(last, uint32(r))
 	}
-	last := b.at(root)[atBefore:]
-	copy(b.at(r)[atBefore:], last[:4])
-	binary.LittleEndian.PutUint32(last, uint32(r))
+	b.loose = b.loose[:0]
 }
 
 // ofOwner yields the rows of the owner that a prefix begins with.
 func (b *buffer) ofOwner(prefix []byte) iter.Seq[row] {
 	return func(yield func(row) bool) {
+		if len(b.loose) > 0 {
+			b.chain()
+		}
 		owner := ownerOf(prefix)
 		r := b.row(hashOf(owner), owner)
 		for r != 0 {
@@ -368,7 +387,7 @@ func (b *buffer) forget() {
 	if b.taken > 0 {
 		clear(b.slots)
 	}
-	b.taken, b.marked = 0, b.marked[:0]
+	b.taken, b.recent, b.marked, b.loose = 0, 0, b.marked[:0], b.loose[:0]
 	for class := range b.free {
 		b.free[class] = b.free[class][:0]
 	}

@@ -43,6 +43,9 @@ func (f *filter) add(h uint64) bool {
 	return true
 }
 
+// empty reports whether nothing was added.
+func (f *filter) empty() bool { return len(f.layers) == 0 }
+
 // has reports whether a key with that hash may have been added.
 func (f *filter) has(h uint64) bool {
 	for i := range f.layers {

@@ -100,6 +100,12 @@ func (t *table) bucketIn(tx *bolt.Tx) (bucket *bolt.Bucket) {
 
 // get returns the row of a key, or nil.
 func (t *table) get(key []byte) []byte {
+	if r := t.again(key); r != 0 && t.is(r, known) {
+		return t.value(r)
+	}
+	if t.taken+t.behind.taken == 0 && t.stored != nil && t.stored.empty() {
+		return nil
+	}
 	hash := hashOf(key)
 	if value, ok := t.remembered(hash, key); ok {
 		return value
@@ -144,7 +150,10 @@ func (t *table) has(key []byte) bool { return t.get(key) != nil }
 
 // put writes a row, of which it keeps a copy. value must not be empty.
 func (t *table) put(key, value []byte) {
-	r := t.rowOf(hashOf(key), key, len(value)+len(value)/4)
+	r := t.again(key)
+	if r == 0 {
+		r = t.rowOf(hashOf(key), key, len(value)+len(value)/4)
+	}
 	b, was := t.batch, t.value(r)
 	b.undo, b.was = append(b.undo, change{t, r, t.flags(r), len(was)}), append(b.was, was...)
 	t.set(r, value)
@@ -176,7 +185,7 @@ func (t *table) rowOf(hash uint64, key []byte, room int) row {
 	r := t.insert(hash, key, room)
 	switch {
 	case t.lists: // a chain has no gaps
-		t.chain(r)
+		t.loose = append(t.loose, r)
 	case t.stored != nil && !t.stored.has(hash) && t.behind.row(hash, key) == 0:
 		t.setFlags(r, t.flags(r)|fresh)
 	}
@@ -192,8 +201,12 @@ func (t *table) scan(prefix, from []byte) iter.Seq2[[]byte, []byte] {
 			from = prefix
 		}
 		buffered := t.buffered(prefix, from)
-		c := t.open().Cursor()
-		k, v := c.Seek(from)
+		var c *bolt.Cursor
+		var k, v []byte
+		if t.mayStore(prefix) {
+			c = t.open().Cursor()
+			k, v = c.Seek(from)
+		}
 		for {
 			stored := k != nil && bytes.HasPrefix(k, prefix)
 			order := 1 // of the two, the file's comes first
@@ -223,6 +236,11 @@ func (t *table) scan(prefix, from []byte) iter.Seq2[[]byte, []byte] {
 			}
 		}
 	}
+}
+
+// mayStore reports whether the file may have rows whose keys start with prefix.
+func (t *table) mayStore(prefix []byte) bool {
+	return t.stored == nil || !t.lists || t.stored.has(hashOf(ownerOf(prefix)))
 }
 
 // scanned is a row of a buffer, by its bytes.
@@ -327,7 +345,15 @@ func (t *table) noteStored(b *buffer) {
 		return
 	}
 	for _, r := range b.marked {
-		if b.is(r, dirty|exists) && !t.stored.add(hashOf(b.key(r))) {
+		if !b.is(r, dirty|exists) {
+			continue
+		}
+		key := b.key(r)
+		room := t.stored.add(hashOf(key))
+		if owner := hashOf(ownerOf(key)); t.lists && !t.stored.has(owner) {
+			room = t.stored.add(owner) && room
+		}
+		if !room {
 			t.stored = nil
 			return
 		}

@@ -55,6 +55,7 @@ func TestTableIsAMap(t *testing.T) {
 			now := useTable(t, tab, maps.Clone(stored), texts)
 			if rapid.Bool().Draw(t, "goes on") {
 				tab.noteStored(&tab.buffer)
+				tab.chain()
 				tab.buffer, tab.behind = tab.behind, tab.buffer
 				now = useTable(t, tab, now, texts)
 			}

@@ -244,6 +244,7 @@ func (w *writer) writeLoaded() (written *batchOutcome, err error) {
 	}
 	for _, t := range w.state.bound {
 		t.noteStored(&t.buffer)
+		t.chain() // for nothing of it changes any more
 		t.behind.forget()
 		t.buffer, t.behind = t.behind, t.buffer
 		t.release()
