@@ -61,6 +61,7 @@ const (
 	dirty              // the file is to be told
 	listed             // in buffer.marked
 	fresh              // the file does not have it, nor will
+	gone               // and neither does anybody: ofOwner drops it
 )
 
 // Pieces are kept for new rows in classes of freeStep bytes.
@@ -214,7 +215,7 @@ func (b *buffer) set(r row, value []byte) {
 	if wipes {
 		overwrite(b.value(r))
 	}
-	flags := data[atFlags]&^exists | known
+	flags := data[atFlags]&^(exists|gone) | known
 	if value != nil {
 		flags |= exists
 		if wipes || uint32(len(value)) > binary.LittleEndian.Uint32(data[atRoom:]) {
@@ -284,21 +285,34 @@ func (b *buffer) chain() {
 	b.loose = b.loose[:0]
 }
 
-// ofOwner yields the rows of the owner that a prefix begins with.
-func (b *buffer) ofOwner(prefix []byte) iter.Seq[row] {
+// ofOwner yields the rows of the owner that a prefix begins with. Rows that are gone it
+// drops on its way, unless the buffer is not to change any more.
+func (b *buffer) ofOwner(prefix []byte, final bool) iter.Seq[row] {
 	return func(yield func(row) bool) {
 		if len(b.loose) > 0 {
 			b.chain()
 		}
 		owner := ownerOf(prefix)
-		r := b.row(hashOf(owner), owner)
-		for r != 0 {
-			r = row(binary.LittleEndian.Uint32(b.at(r)[atBefore:]))
-			if r != 0 && !yield(r) {
+		last := b.row(hashOf(owner), owner)
+		if last == 0 {
+			return
+		}
+		for r := b.before(last); r != 0; r = b.before(last) {
+			switch {
+			case b.is(r, gone) && !final:
+				copy(b.at(last)[atBefore:], b.at(r)[atBefore:atBefore+4])
+				b.drop(r)
+				continue
+			case !yield(r):
 				return
 			}
+			last = r
 		}
 	}
+}
+
+func (b *buffer) before(r row) row {
+	return row(binary.LittleEndian.Uint32(b.at(r)[atBefore:]))
 }
 
 // rows yields all rows, in no order.

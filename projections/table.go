@@ -71,7 +71,11 @@ func (b *batch) rollback() {
 // settle makes what was written final, as far as this transaction goes.
 func (b *batch) settle() {
 	for _, c := range b.gone {
-		if c.table.flags(c.row)&(fresh|exists) == fresh {
+		switch flags := c.table.flags(c.row); {
+		case flags&(fresh|exists) != fresh:
+		case c.table.lists: // a row of its chain is dropped by who walks along it
+			c.table.setFlags(c.row, flags|gone)
+		default:
 			c.table.drop(c.row)
 		}
 	}
@@ -183,10 +187,10 @@ func (t *table) rowOf(hash uint64, key []byte, room int) row {
 		return r
 	}
 	r := t.insert(hash, key, room)
-	switch {
-	case t.lists: // a chain has no gaps
+	if t.lists {
 		t.loose = append(t.loose, r)
-	case t.stored != nil && !t.stored.has(hash) && t.behind.row(hash, key) == 0:
+	}
+	if t.stored != nil && !t.stored.has(hash) && t.behind.row(hash, key) == 0 {
 		t.setFlags(r, t.flags(r)|fresh)
 	}
 	return r
@@ -252,12 +256,12 @@ func (t *table) buffered(prefix, from []byte) (found []scanned) {
 		key := b.key(r)
 		return b.is(r, known) && bytes.HasPrefix(key, prefix) && bytes.Compare(key, from) >= 0
 	}
-	for r := range t.candidates(&t.buffer, prefix) {
+	for r := range t.candidates(&t.buffer, prefix, false) {
 		if wanted(&t.buffer, r) {
 			found = append(found, scanned{t.key(r), t.value(r)})
 		}
 	}
-	for r := range t.candidates(&t.behind, prefix) {
+	for r := range t.candidates(&t.behind, prefix, true) {
 		if key := t.behind.key(r); wanted(&t.behind, r) && t.find(hashOf(key), key) == 0 {
 			found = append(found, scanned{key, t.behind.value(r)})
 		}
@@ -267,9 +271,9 @@ func (t *table) buffered(prefix, from []byte) (found []scanned) {
 }
 
 // candidates yields the rows of a buffer whose keys may start with prefix.
-func (t *table) candidates(b *buffer, prefix []byte) iter.Seq[row] {
+func (t *table) candidates(b *buffer, prefix []byte, final bool) iter.Seq[row] {
 	if t.lists {
-		return b.ofOwner(prefix)
+		return b.ofOwner(prefix, final)
 	}
 	return b.rows()
 }
