@@ -2,7 +2,6 @@ package projections
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 
 	"roomlog/eventlog"
@@ -27,11 +26,11 @@ func (m *Models) Explain(r eventlog.Record) (changes []Change, err error) {
 		}
 		rec := decode(r)
 		s := v.state
-		s.deciding.fault, s.noting.fault = m.fault, m.fault
-		var decided verdict
-		s.apply(&rec, false, &decided)
-		s.note(&rec, &decided)
-		if err := errors.Join(s.deciding.broken, s.noting.broken); err != nil {
+		for _, c := range s.crews() {
+			c.fault = m.fault
+		}
+		s.apply(&rec, false, new(verdict))
+		if err := s.broken(); err != nil {
 			return err
 		}
 		for _, o := range s.observers() {

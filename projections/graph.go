@@ -77,10 +77,10 @@ func (g *graph) setUser(id string, u user) { g.users.put([]byte(id), u.encode(g.
 
 // meet makes sure that a user exists, under the name they act with.
 func (g *graph) meet(a schema.Actor) {
-	u, ok := g.user(a.ID)
-	if ok && u.username == a.Username && u.avatar == a.Avatar {
+	if g.knows(a) {
 		return
 	}
+	u, _ := g.user(a.ID)
 	u.username, u.avatar = a.Username, a.Avatar
 	g.setUser(a.ID, u)
 }
@@ -92,6 +92,12 @@ func (g *graph) mention(id string) user {
 		g.setUser(id, u)
 	}
 	return u
+}
+
+// knows reports whether meet would change nothing.
+func (g *graph) knows(a schema.Actor) bool {
+	u, ok := g.user(a.ID)
+	return ok && u.username == a.Username && u.avatar == a.Avatar
 }
 
 func (g *graph) observe(r *record, v *verdict) error {

@@ -93,6 +93,9 @@ type home struct {
 	tell      func(*state, *record, uint64) verdict
 }
 
+// isSecond reports whether the second crew decides, see crew.
+func (h *home) isSecond() bool { return h.projector == schema.HomeNotifications }
+
 // on makes the home of a fact whose data is a P. decide changes the read model and
 // ends with what tell says. tell alone says who is told what of a record that was
 // applied: it writes nothing, reads only what stays true or may be told no more
@@ -132,6 +135,7 @@ type record struct {
 // verdict is what a home projector decides, and what the others are given.
 type verdict struct {
 	Outcome
+	left           bool            // to the second crew, to be decided
 	count          uint64          // that the payload carries, as of this record
 	rooms          []string        // who is told
 	followersOf    string          // whose followers are told too

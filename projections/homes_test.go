@@ -156,10 +156,10 @@ func TestRecordsThatNobodyCanReadAreParked(t *testing.T) {
 			if got := applyAll(t, w, []eventlog.Record{r}, 1, true)[0]; got.Code != schema.Parked || got.Pushes != nil {
 				t.Errorf("outcome %q with %d pushes", got.Code, len(got.Pushes))
 			}
-			if len(w.state.deciding.parked) != 1 {
-				t.Errorf("parked %v", w.state.deciding.parked)
-			}
 			viewOf(t, w, func(v *View) {
+				if parked, err := parkedIn(v.tx); err != nil || len(parked) != 1 {
+					t.Errorf("parked %v, %v", parked, err)
+				}
 				for seq := range v.ActorSeqs("a", 0) {
 					t.Errorf("record %d is listed for a user who did not send it", seq)
 				}

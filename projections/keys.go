@@ -70,31 +70,30 @@ func commandHash(r *record) (h [16]byte) {
 	return h
 }
 
-// lookup moves log time on and says whether the record repeats an earlier one.
-func (k *keys) lookup(r *record) (verdict, error) {
-	now := k.tick(r.Time)
-	if r.Key == "" {
-		return verdict{}, nil
-	}
+// lookUp says whether the record repeats an earlier one.
+func (k *keys) lookUp(r *record) verdict {
 	row := k.answers.get(pair(r.Actor.ID, r.Key))
 	if row == nil {
-		return verdict{}, nil
+		return verdict{}
 	}
+	now, _, _ := k.state()
+	now = max(now, r.Time)
 	first := decodeAnswer(row)
 	switch {
 	case first.at+keyTTL <= now:
-		return verdict{}, nil
+		return verdict{}
 	case first.hash != commandHash(r):
-		return void(schema.KeyReused), nil
+		return void(schema.KeyReused)
 	}
 	v := void(schema.DuplicateKey)
 	v.FirstSeq = first.seq
 	v.Result = append([]byte(nil), first.result...) // outlives the transaction
-	return v, nil
+	return v
 }
 
-// observe remembers the answer of an applied record.
+// observe moves log time on and remembers the answer of an applied record.
 func (k *keys) observe(r *record, v *verdict) error {
+	k.tick(r.Time)
 	if r.Key == "" || v.Code != "" {
 		return nil
 	}
@@ -109,8 +108,8 @@ func (k *keys) observe(r *record, v *verdict) error {
 	return nil
 }
 
-// tick returns the log time after a record, having forgotten what is due.
-func (k *keys) tick(t schema.Time) schema.Time {
+// tick moves log time on and forgets what is due.
+func (k *keys) tick(t schema.Time) {
 	now, head, tail := k.state()
 	start := head
 	for ; head < tail && head < start+expiriesPerRecord; head++ {
@@ -129,7 +128,6 @@ func (k *keys) tick(t schema.Time) schema.Time {
 		now = max(now, t)
 		k.setState(now, head, tail)
 	}
-	return now
 }
 
 var clockRow = []byte("clock")

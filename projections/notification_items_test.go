@@ -30,7 +30,7 @@ func TestLikesThatAreForgottenCostNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := newState(tx)
-		s.deciding.keeps = true // so that its buffer shows what was looked at
+		s.second.keeps = true // so that its buffer shows what was looked at
 		r.Seq = w.at.Seq + 1
 		decoded := decode(r)
 		var v verdict

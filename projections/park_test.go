@@ -45,7 +45,7 @@ func failing(t *testing.T, projector string, fail func() error) {
 	r.Data, r.Key = []byte(poison), "k"
 	seq := w.append(r)
 	o := w.outcome(seq)
-	home := projector == "feeds" || projector == "keys" // without keys nobody can decide
+	home := projector == "feeds"
 	if (o.Code == schema.Parked) != home || (o.Code == "") != !home || home && o.Pushes != nil {
 		t.Errorf("outcome %q", o.Code)
 	}

@@ -43,7 +43,7 @@ func TestPastAndExplain(t *testing.T) {
 		}
 		return nil
 	}
-	other.state.deciding.fault, other.state.noting.fault = p.fault, p.fault
+	other.state.first.fault, other.state.second.fault = p.fault, p.fault
 	for r, err := range w.log.Read(t.Context(), 1, 0) {
 		if err != nil {
 			t.Fatal(err)

@@ -27,19 +27,21 @@ type state struct {
 	moderation    moderation
 	notifications notifications
 
-	bound    []*table // every projector's
-	deciding crew
-	noting   crew
-	text     []byte // where push writes before it knows how long it becomes
+	bound  []*table // every projector's
+	first  crew
+	second crew
+	text   []byte // where push writes before it knows how long it becomes
 }
 
-// crew is projectors that are told of records one after the other, in one goroutine.
-// There are two of them: those by which it is decided what becomes of a record, and
-// those that only note what was decided, which may be done behind the first ones' back.
+// crew is projectors that are told of records one after the other, in one goroutine. What
+// becomes of a record is decided by what the first crew knows, so that the second, which
+// is told of it then, may be behind. Two things the first has to ask the second, which
+// must not be behind then: whether a record repeats an earlier one, and what becomes of
+// a fact of /notifications (see writer.load).
 type crew struct {
 	batch
 	members []named
-	parked  []ParkedRecord // of this transaction
+	parked  []ParkedRecord // since takeParked
 	broken  error          // the file is damaged: nothing more can be applied
 	seen    uint64         // by warm, which the compiler must not leave out
 	fault   func(projector string, r *eventlog.Record) error
@@ -57,7 +59,7 @@ type named struct {
 }
 
 // observers lists the projectors in the order they are told.
-func (s *state) observers() []named { return slices.Concat(s.deciding.members, s.noting.members) }
+func (s *state) observers() []named { return slices.Concat(s.first.members, s.second.members) }
 
 // tables lists every table with its bucket and how full its pages are packed.
 func (s *state) tables() []*table {
@@ -126,27 +128,27 @@ func (s *state) tables() []*table {
 }
 
 func (s *state) batchOf(projector string) *batch {
-	for _, o := range s.noting.members {
+	for _, o := range s.second.members {
 		if o.name == projector {
-			return &s.noting.batch
+			return &s.second.batch
 		}
 	}
-	return &s.deciding.batch
+	return &s.first.batch
 }
 
 // newState binds the projectors to a transaction.
 func newState(tx *bolt.Tx) *state {
 	s := &state{}
-	s.deciding.members = []named{
+	s.first.members = []named{
 		{schema.HomeGraph, &s.graph},
 		{schema.HomeFeeds, &s.feeds},
 		{schema.HomeLikes, &s.likes},
 		{schema.HomeConversations, &s.conversations},
 		{schema.HomeModeration, &s.moderation},
+	}
+	s.second.members = []named{
 		{schema.HomeNotifications, &s.notifications},
 		{"keys", &s.keys},
-	}
-	s.noting.members = []named{
 		{"presence", &s.presence},
 		{"history", &s.history},
 		{"tree", &s.tree},
@@ -158,46 +160,107 @@ func newState(tx *bolt.Tx) *state {
 
 // read has the state read by a transaction.
 func (s *state) read(tx *bolt.Tx) {
-	s.deciding.begin(tx)
-	s.noting.begin(tx)
+	for _, c := range s.crews() {
+		c.tx = tx
+	}
 }
 
-func (c *crew) begin(tx *bolt.Tx) { c.tx, c.parked, c.broken = tx, nil, nil }
+func (s *state) crews() [2]*crew { return [2]*crew{&s.first, &s.second} }
 
-// decide says what becomes of a record at its place, the state as it stands.
-func (s *state) decide(r *record, live bool) (v verdict) {
-	c := &s.deciding
-	if r.err != nil {
-		c.park("log", r, r.err)
-		return void(schema.Parked)
+// broken says why nothing more can be applied, nil for nothing.
+func (s *state) broken() error { return cmp.Or(s.first.broken, s.second.broken) }
+
+// apply decides what becomes of a record at its place, the state as it stands, and tells
+// the projectors.
+func (s *state) apply(r *record, live bool, v *verdict) {
+	s.lookUp(r, v)
+	s.decideFirst(r, v)
+	s.decideLeft(r, v)
+	s.first.tell(r, v)
+	s.follow(r, live, v)
+}
+
+// decide is apply without telling anybody.
+func (s *state) decide(r *record, v *verdict) {
+	s.lookUp(r, v)
+	s.decideFirst(r, v)
+	s.decideLeft(r, v)
+	s.answer(r, false, v)
+}
+
+// lookUp says what becomes of a record that repeats an earlier one.
+func (s *state) lookUp(r *record, v *verdict) {
+	*v = verdict{}
+	if r.err != nil || r.Key == "" {
+		return
 	}
-	ok := c.guard("keys", r, func() (err error) {
-		v, err = s.keys.lookup(r)
-		return err
-	})
+	if !s.second.attempt("keys", r, func() error { *v = s.keys.lookUp(r); return nil }) {
+		*v = void(schema.Parked)
+	}
+}
+
+// lead decides a record and tells the first crew, but for what the second has to decide.
+func (s *state) lead(r *record, v *verdict) {
+	s.decideFirst(r, v)
+	s.first.tell(r, v)
+}
+
+// follow decides what lead left, and tells the second crew.
+func (s *state) follow(r *record, live bool, v *verdict) {
+	s.notifications.live = live
+	s.decideLeft(r, v)
+	s.answer(r, live, v)
+	s.second.tell(r, v)
+	if v.Code == "" {
+		v.Notes = v.notes
+	}
+}
+
+func (s *state) decideFirst(r *record, v *verdict) {
 	switch {
-	case !ok:
-		return void(schema.Parked)
+	case r.err != nil:
+		s.first.park("log", r, r.err)
+		*v = void(schema.Parked)
+	case v.Code == schema.Parked:
 	case s.moderation.isSuspended(r.Actor.ID, r.Time):
-		return void(schema.Suspended) // a retry of what was done before is refused, too
+		*v = void(schema.Suspended) // a retry of what was done before is refused, too
 	case v.Code != "":
-		return v
+	case r.home.isSecond():
+		v.left = true
+	default:
+		s.decideAtHome(&s.first, r, v)
 	}
-	ok = c.guard(r.home.projector, r, func() (err error) {
+}
+
+func (s *state) decideLeft(r *record, v *verdict) {
+	if v.left {
+		s.decideAtHome(&s.second, r, v)
+	}
+}
+
+// answer completes a verdict that is answered with what is told.
+func (s *state) answer(r *record, live bool, v *verdict) {
+	if v.payload == nil || v.Code != "" && v.FirstSeq == 0 {
+		return
+	}
+	if err := s.complete(r, v, live); err != nil {
+		s.second.park("keys", r, err)
+	}
+}
+
+func (s *state) decideAtHome(c *crew, r *record, v *verdict) {
+	ok := c.guard(r.home.projector, r, func() (err error) {
 		if code := s.permit(r.event, r.Actor.ID, r.data); code != "" {
-			v = void(code)
+			*v = void(code)
 			return nil
 		}
-		v, err = r.home.decide(s, r)
-		if err == nil && (v.Code == "" || v.FirstSeq != 0) {
-			err = s.complete(r, &v, live)
-		}
+		*v, err = r.home.decide(s, r)
+		s.name(v)
 		return err
 	})
 	if !ok {
-		return void(schema.Parked)
+		*v = void(schema.Parked)
 	}
-	return v
 }
 
 // complete writes the answer, where somebody waits for it or a retry may, and
@@ -222,7 +285,6 @@ func (s *state) complete(r *record, v *verdict, live bool) error {
 
 // push encodes what a verdict tells.
 func (s *state) push(r *record, v *verdict) (Push, error) {
-	s.name(v)
 	p := Push{Event: r.Event, Rooms: v.rooms, FollowersOf: v.followersOf, Except: v.except, Apart: v.apart, Evicted: v.evicted, Closed: v.closed, Suspended: v.suspended}
 	var err error
 	if s.text, err = schema.AppendJSON(s.text[:0], v.payload); err != nil {
@@ -245,20 +307,6 @@ func (s *state) name(v *verdict) {
 		*a = u.actor(a.ID)
 	}
 }
-
-// apply decides a record, which v then says, and tells the projectors of it by which
-// others are decided.
-func (s *state) apply(r *record, live bool, v *verdict) {
-	s.notifications.live = live
-	*v = s.decide(r, live)
-	s.deciding.tell(r, v)
-	if v.Code == "" {
-		v.Notes = v.notes
-	}
-}
-
-// note tells the other ones.
-func (s *state) note(r *record, v *verdict) { s.noting.tell(r, v) }
 
 // tell tells the projectors of a record, but for its home. One that fails does not keep
 // the others from hearing of it.
@@ -283,28 +331,37 @@ func (c *crew) tellFrom(next int, r *record, v *verdict) (told int) {
 			continue
 		}
 		err := o.observe(r, v)
-		c.end(o.name, r, err)
+		if err == nil && c.fault != nil {
+			err = c.fault(o.name, &r.Record)
+		}
+		if err != nil {
+			c.failed(o.name, r, err)
+			continue
+		}
+		c.settle()
 	}
 	return told
 }
 
 // guard runs one projector on one record.
 func (c *crew) guard(projector string, r *record, run func() error) (ok bool) {
+	return c.attempt(projector, r, func() error {
+		err := run()
+		if err == nil && c.fault != nil {
+			err = c.fault(projector, &r.Record)
+		}
+		return err
+	})
+}
+
+func (c *crew) attempt(projector string, r *record, run func() error) (ok bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.failed(projector, r, c.panicked(p))
 			ok = false
 		}
 	}()
-	return c.end(projector, r, run())
-}
-
-// end ends one projector's work on one record.
-func (c *crew) end(projector string, r *record, err error) (ok bool) {
-	if err == nil && c.fault != nil {
-		err = c.fault(projector, &r.Record)
-	}
-	if err != nil {
+	if err := run(); err != nil {
 		c.failed(projector, r, err)
 		return false
 	}
@@ -333,6 +390,12 @@ func wordsOf(p any) string {
 		return err.Error()
 	}
 	return fmt.Sprintf("%T", p)
+}
+
+// takeParked returns the records that were parked since it was called last.
+func (c *crew) takeParked() (parked []ParkedRecord) {
+	parked, c.parked = c.parked, nil
+	return parked
 }
 
 func (c *crew) park(projector string, r *record, err error) {

@@ -36,7 +36,7 @@ func grow(t *testing.T, w *writer, leaves []tlog.Hash, gaps map[uint64]bool, rng
 			if err := w.state.tree.observe(&record{Record: eventlog.Record{Seq: at.Seq}, leaf: leaves[next]}, nil); err != nil {
 				t.Fatal(err)
 			}
-			w.state.noting.settle()
+			w.state.second.settle()
 		}
 		if err := w.write(tx, (*table).current, at, nil); err != nil {
 			t.Fatal(err)

@@ -49,10 +49,9 @@ func (s *state) release() {
 		t.forget()
 		t.release()
 	}
-	for _, c := range []*crew{&s.deciding, &s.noting} {
+	for _, c := range s.crews() {
 		c.settle()
-		c.begin(nil)
-		c.inDB, c.fault = false, nil
+		c.tx, c.inDB, c.parked, c.broken, c.fault = nil, false, nil, nil, nil
 	}
 	states.Put(s)
 }
@@ -70,9 +69,13 @@ func (m *Models) Check(r eventlog.Record) Outcome {
 	err := m.View(func(v *View) error {
 		r.Seq = m.Applied() + 1
 		rec := decode(r)
-		v.state.deciding.fault = m.fault
-		outcome = v.state.decide(&rec, false).Outcome
-		return v.state.deciding.broken
+		for _, c := range v.state.crews() {
+			c.fault = m.fault
+		}
+		var decided verdict
+		v.state.decide(&rec, &decided)
+		outcome = decided.Outcome
+		return v.state.broken()
 	})
 	if err != nil {
 		m.cfg.Logger.Error("a record could not be checked", "event", r.Event, "error", err)

@@ -15,30 +15,33 @@ func (s *state) warm(records []record) {
 	for _, rows := range [...]bool{false, true} {
 		for i := range records {
 			r := &records[i]
-			actor := []byte(r.Actor.ID)
-			seen := s.graph.users.touch(rows, actor) + s.notifications.users.touch(rows, actor)
-			if r.Key != "" {
-				seen += s.keys.answers.touch(rows, pair(r.Actor.ID, r.Key))
-			}
+			seen := s.graph.users.touch(rows, []byte(r.Actor.ID))
 			switch kind, id, _ := strings.Cut(r.Entity, ":"); kind {
 			case "post":
 				seen += s.feeds.posts.touch(rows, []byte(id)) + s.likes.posts.touch(rows, []byte(id))
 			case "conversation":
 				seen += s.conversations.heads.touch(rows, []byte(id)) + s.conversations.rosters.touch(rows, []byte(id)) +
-					s.conversations.members.touch(rows, pair(r.Actor.ID, id)) + s.notifications.messages.touch(rows, []byte(id))
+					s.conversations.members.touch(rows, pair(r.Actor.ID, id))
 			}
-			s.deciding.seen += seen
+			s.first.seen += seen
 		}
 	}
 }
 
-// warmNotes is warm for the rows in which it is noted what was decided.
-func (s *state) warmNotes(records []record) {
+// warmSecond is warm for the rows of the second crew.
+func (s *state) warmSecond(records []record) {
 	for _, rows := range [...]bool{false, true} {
 		for i := range records {
 			r := &records[i]
-			s.noting.seen += s.presence.lastSeen.touch(rows, []byte(r.Actor.ID)) +
+			seen := s.notifications.users.touch(rows, []byte(r.Actor.ID)) + s.presence.lastSeen.touch(rows, []byte(r.Actor.ID)) +
 				s.history.names.touch(rows, place("user:"+r.Actor.ID, openChunk)) + s.history.names.touch(rows, place(r.Entity, openChunk))
+			if r.Key != "" {
+				seen += s.keys.answers.touch(rows, pair(r.Actor.ID, r.Key))
+			}
+			if id, ok := strings.CutPrefix(r.Entity, "conversation:"); ok {
+				seen += s.notifications.messages.touch(rows, []byte(id))
+			}
+			s.second.seen += seen
 		}
 	}
 }

@@ -62,7 +62,7 @@ func TestLoadsComeOutAsBatches(t *testing.T) {
 		batches, loads := bare(t, path+".batches"), bare(t, path)
 		defer func() { batches.db.Close(); loads.db.Close() }()
 		for _, w := range []*writer{batches, loads} {
-			w.state.deciding.fault, w.state.noting.fault = fault, fault
+			w.state.first.fault, w.state.second.fault = fault, fault
 		}
 		if _, _, err := batches.apply(records, false); err != nil {
 			rt.Fatal(err)

@@ -20,16 +20,17 @@ import (
 // is much, and then decides on while that is written, on two cores at once. Rows of
 // what is being written are read from memory meanwhile (table.behind), so what is
 // decided is the same. A row that changes a hundred times is written once, and one that
-// comes and goes never. Much at once is written as a whole file (whole.go). What only notes
-// what is decided (state.noting) does so one batch later, in a goroutine of its own.
+// comes and goes never. Much at once is written as a whole file (whole.go). The second crew
+// (state.go) is one batch behind the first, in a goroutine of its own.
 type writer struct {
 	db      *bolt.DB
 	state   *state
-	at      checkpoint // of what is committed
-	decided checkpoint // at, or further while loading
-	loading *loading   // what is decided and not yet being written; nil: nothing
-	behind  *loading   // what is being written; nil: nothing
-	noted   chan noted // of the last batch decided, while it is noted; nil: none is
+	at      checkpoint    // of what is committed
+	decided checkpoint    // at, or further while loading
+	loading *loading      // what is decided and not yet being written; nil: nothing
+	behind  *loading      // what is being written; nil: nothing
+	second  chan followed // of the last batch that the first crew led, while the second follows; nil: none
+	retries *retries      // nil: to be made from the file
 
 	most    int     // bytes that a load may gather, about
 	written *volume // nil: nobody asks
@@ -43,19 +44,19 @@ type loading struct {
 	at      checkpoint
 	outcome batchOutcome
 	reads   *bolt.Tx // what it is decided by
-	notes   *bolt.Tx // the same as reads, for the goroutine that notes it
-	noted   int      // bytes that the tables of those who note hold
+	follows *bolt.Tx // the same as reads, for the second crew
+	held    int      // bytes that the tables of the second crew hold
 	done    chan error
 	whole   bool // it is written as a whole file, which then takes db's place
 }
 
-func (l *loading) close() error { return errors.Join(l.reads.Rollback(), l.notes.Rollback()) }
+func (l *loading) close() error { return errors.Join(l.reads.Rollback(), l.follows.Rollback()) }
 
-// noted is what came of noting a batch.
-type noted struct {
-	parked []ParkedRecord
-	held   int
-	err    error
+// followed is what came of a batch that the second crew followed.
+type followed struct {
+	outcome batchOutcome
+	held    int
+	err     error
 }
 
 // batchOutcome is what became of a batch.
@@ -90,7 +91,7 @@ func (o *batchOutcome) add(other *batchOutcome) {
 
 func newWriter(db *bolt.DB, at checkpoint, most int, fault func(string, *eventlog.Record) error) *writer {
 	w := &writer{db: db, state: newState(nil), at: at, decided: at, most: most}
-	for _, c := range []*crew{&w.state.deciding, &w.state.noting} {
+	for _, c := range w.state.crews() {
 		c.fault, c.keeps = fault, true
 	}
 	return w
@@ -130,14 +131,11 @@ func (w *writer) apply(records []record, live bool) (verdicts []verdict, outcome
 	}
 	defer w.failed(&err, tx)
 	verdicts = make([]verdict, len(records))
-	if outcome, err = w.decide(tx, records, live, verdicts); err != nil {
+	w.retries = nil
+	w.state.read(tx)
+	if err := w.applyAll(records, live, verdicts, &outcome); err != nil {
 		return nil, outcome, err
 	}
-	parked, err := w.note(tx, records, verdicts)
-	if err != nil {
-		return nil, outcome, err
-	}
-	outcome.park = append(outcome.park, parked...)
 	at := w.after(records)
 	if err := w.write(tx, (*table).current, at, outcome.park); err != nil {
 		return nil, outcome, err
@@ -161,40 +159,82 @@ func (w *writer) load(records []record) (written *batchOutcome, err error) {
 	}
 	defer w.failed(&err, l.reads)
 	verdicts := make([]verdict, len(records))
-	outcome, err := w.decide(l.reads, records, false, verdicts)
+	led, err := w.lead(l, records, verdicts)
 	if err != nil {
 		return nil, err
 	}
-	l.outcome.add(&outcome)
-	l.at = w.after(records)
-	w.decided = l.at
-	if err := w.awaitNoted(); err != nil {
+	if err := w.awaitSecond(); err != nil {
 		return nil, err
 	}
-	done := make(chan noted, 1)
-	w.noted = done
-	go func() { // awaitNoted waits for it
-		var n noted
-		n.parked, n.err = w.note(l.notes, records, verdicts)
-		n.held = w.held(&w.state.noting)
-		done <- n
+	l.at = w.after(records)
+	w.decided = l.at
+	done := make(chan followed, 1)
+	w.second = done
+	go func() { // awaitSecond waits for it
+		var f followed
+		f.err = w.follow(records[led:], verdicts[led:], &f.outcome)
+		f.held = w.held(&w.state.second)
+		done <- f
 	}()
-	if w.held(&w.state.deciding)+l.noted < w.most {
+	if w.held(&w.state.first)+l.held < w.most {
 		return nil, nil
 	}
 	return w.writeLoaded()
 }
 
-// awaitNoted waits until all that was decided is noted.
-func (w *writer) awaitNoted() error {
-	if w.noted == nil {
+// lead has the first crew lead, and records decided with the second where they have to
+// be. It returns up to where the second has followed already.
+func (w *writer) lead(l *loading, records []record, verdicts []verdict) (led int, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // see damage.go
+	s := w.state
+	for i := range records {
+		if i%warmGroup == 0 {
+			s.warm(records[i:min(i+warmGroup, len(records))])
+		}
+		if r := &records[i]; !w.asksSecond(r) {
+			s.lead(r, &verdicts[i])
+		} else {
+			if err := w.awaitSecond(); err != nil {
+				return led, err
+			}
+			if err := w.follow(records[led:i], verdicts[led:i], &l.outcome); err != nil {
+				return led, err
+			}
+			if err := w.applyAll(records[i:i+1], false, verdicts[i:i+1], &l.outcome); err != nil {
+				return led, err
+			}
+			led = i + 1
+		}
+		if s.first.broken != nil {
+			return led, s.first.broken
+		}
+	}
+	l.outcome.park = append(l.outcome.park, s.first.takeParked()...)
+	return led, nil
+}
+
+// asksSecond reports whether the first crew cannot lead a record without the second. Of a
+// fact of /notifications it is only concerned as far as it knows its sender better.
+func (w *writer) asksSecond(r *record) bool {
+	switch {
+	case r.err != nil:
+		return false
+	case r.Key != "" && w.retries.may(r):
+		return true
+	}
+	return r.home.isSecond() && !w.state.graph.knows(r.Actor)
+}
+
+// awaitSecond waits until the second crew has followed.
+func (w *writer) awaitSecond() error {
+	if w.second == nil {
 		return nil
 	}
-	n := <-w.noted
-	w.noted = nil
-	w.loading.noted = n.held
-	w.loading.outcome.park = append(w.loading.outcome.park, n.parked...)
-	return n.err
+	f := <-w.second
+	w.second = nil
+	w.loading.held = f.held
+	w.loading.outcome.add(&f.outcome)
+	return f.err
 }
 
 // held is how much the buffers of a crew hold of what is not being written, about.
@@ -220,7 +260,7 @@ func (w *writer) beginLoad() (*loading, error) {
 		// bbolt would wait for this very reader before it maps more.
 		return nil, reads.Rollback()
 	}
-	notes, err := w.db.Begin(false)
+	follows, err := w.db.Begin(false)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("reading the read models: %w", err), reads.Rollback())
 	}
@@ -229,13 +269,18 @@ func (w *writer) beginLoad() (*loading, error) {
 			t.stored = &filter{}
 		}
 	}
-	w.loading = &loading{reads: reads, notes: notes, done: make(chan error, 1)}
+	if w.retries == nil {
+		w.retries = newRetries(&w.state.keys.answers, reads)
+	}
+	w.state.read(follows)
+	w.state.first.tx = reads
+	w.loading = &loading{reads: reads, follows: follows, done: make(chan error, 1)}
 	return w.loading, nil
 }
 
 // writeLoaded begins to write what was decided, once what came before it is written.
 func (w *writer) writeLoaded() (written *batchOutcome, err error) {
-	if err := w.awaitNoted(); err != nil {
+	if err := w.awaitSecond(); err != nil {
 		return nil, err
 	}
 	w.loading.close() // or a file that is replaced would stay open for it
@@ -302,7 +347,7 @@ func (w *writer) settle() (written *batchOutcome, err error) {
 // abandon gives up what was decided and not written.
 func (w *writer) abandon() {
 	if w.loading != nil {
-		w.awaitNoted()
+		w.awaitSecond()
 		w.loading.close()
 		w.loading = nil
 	}
@@ -310,40 +355,39 @@ func (w *writer) abandon() {
 	w.forget()
 }
 
-// decide has what becomes of the records decided, in the buffers.
-func (w *writer) decide(tx *bolt.Tx, records []record, live bool, verdicts []verdict) (outcome batchOutcome, err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // see damage.go
+// applyAll has records applied, in the buffers, and counts what becomes of them.
+func (w *writer) applyAll(records []record, live bool, verdicts []verdict, outcome *batchOutcome) error {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	s := w.state
-	s.deciding.begin(tx)
 	for i := range records {
-		if i%warmGroup == 0 && !live {
-			s.warm(records[i:min(i+warmGroup, len(records))])
-		}
 		s.apply(&records[i], live, &verdicts[i])
-		if s.deciding.broken != nil {
-			return outcome, s.deciding.broken
+		if err := s.broken(); err != nil {
+			return err
 		}
 		outcome.count(verdicts[i].Code)
 	}
-	outcome.park = s.deciding.parked
-	return outcome, nil
+	for _, c := range s.crews() {
+		outcome.park = append(outcome.park, c.takeParked()...)
+	}
+	return nil
 }
 
-// note has noted what was decided.
-func (w *writer) note(tx *bolt.Tx, records []record, verdicts []verdict) (parked []ParkedRecord, err error) {
+// follow has the second crew follow.
+func (w *writer) follow(records []record, verdicts []verdict, outcome *batchOutcome) error {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	s := w.state
-	s.noting.begin(tx)
 	for i := range records {
 		if i%warmGroup == 0 {
-			s.warmNotes(records[i:min(i+warmGroup, len(records))])
+			s.warmSecond(records[i:min(i+warmGroup, len(records))])
 		}
-		s.note(&records[i], &verdicts[i])
-		if s.noting.broken != nil {
-			return nil, s.noting.broken
+		s.follow(&records[i], false, &verdicts[i])
+		if s.second.broken != nil {
+			return s.second.broken
 		}
+		outcome.count(verdicts[i].Code)
 	}
-	return s.noting.parked, nil
+	outcome.park = append(outcome.park, s.second.takeParked()...)
+	return nil
 }
 
 // after returns the checkpoint behind records.
@@ -446,8 +490,8 @@ func (w *writer) forget() {
 		t.stored = nil
 		t.release()
 	}
-	for _, c := range []*crew{&w.state.deciding, &w.state.noting} {
+	for _, c := range w.state.crews() {
 		c.settle()
-		c.inDB = false
+		c.inDB, c.parked, c.broken = false, nil, nil
 	}
 }
