@@ -77,10 +77,10 @@ func (g *graph) setUser(id string, u user) { g.users.put([]byte(id), u.encode(g.
 
 // meet makes sure that a user exists, under the name they act with.
 func (g *graph) meet(a schema.Actor) {
-	if g.knows(a) {
+	u, ok := g.user(a.ID)
+	if ok && u.username == a.Username && u.avatar == a.Avatar {
 		return
 	}
-	u, _ := g.user(a.ID)
 	u.username, u.avatar = a.Username, a.Avatar
 	g.setUser(a.ID, u)
 }
@@ -94,14 +94,10 @@ func (g *graph) mention(id string) user {
 	return u
 }
 
-// knows reports whether meet would change nothing.
-func (g *graph) knows(a schema.Actor) bool {
-	u, ok := g.user(a.ID)
-	return ok && u.username == a.Username && u.avatar == a.Avatar
-}
-
+// observe meets who did something that others may see. What users do with their own
+// notifications is not yet decided when the graph is told of it.
 func (g *graph) observe(r *record, v *verdict) error {
-	if v.Code == "" {
+	if v.Code == "" && !v.left {
 		g.meet(r.Actor)
 	}
 	return nil

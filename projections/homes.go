@@ -14,7 +14,7 @@ import (
 // versions names every projector with the version of what it writes. Raise it
 // when that changes: the read models are then made anew from the log.
 var versions = map[string]int{
-	schema.HomeGraph: 2,
+	schema.HomeGraph: 3,
 	schema.HomeFeeds: 2,
 	schema.HomeLikes: 2,
 

@@ -35,9 +35,9 @@ type state struct {
 
 // crew is projectors that are told of records one after the other, in one goroutine. What
 // becomes of a record is decided by what the first crew knows, so that the second, which
-// is told of it then, may be behind. Two things the first has to ask the second, which
-// must not be behind then: whether a record repeats an earlier one, and what becomes of
-// a fact of /notifications (see writer.load).
+// is told of it then, may be behind. It decides what it is home to, of which the first
+// hears no more. One thing the first has to ask the second, which must not be behind
+// then: whether a record repeats an earlier one (see writer.load).
 type crew struct {
 	batch
 	members []named
@@ -174,9 +174,7 @@ func (s *state) broken() error { return cmp.Or(s.first.broken, s.second.broken) 
 // the projectors.
 func (s *state) apply(r *record, live bool, v *verdict) {
 	s.lookUp(r, v)
-	s.decideFirst(r, v)
-	s.decideLeft(r, v)
-	s.first.tell(r, v)
+	s.lead(r, v)
 	s.follow(r, live, v)
 }
 

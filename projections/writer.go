@@ -213,16 +213,9 @@ func (w *writer) lead(l *loading, records []record, verdicts []verdict) (led int
 	return led, nil
 }
 
-// asksSecond reports whether the first crew cannot lead a record without the second. Of a
-// fact of /notifications it is only concerned as far as it knows its sender better.
+// asksSecond reports whether the first crew cannot lead a record without the second.
 func (w *writer) asksSecond(r *record) bool {
-	switch {
-	case r.err != nil:
-		return false
-	case r.Key != "" && w.retries.may(r):
-		return true
-	}
-	return r.home.isSecond() && !w.state.graph.knows(r.Actor)
+	return r.err == nil && r.Key != "" && w.retries.may(r)
 }
 
 // awaitSecond waits until the second crew has followed.
