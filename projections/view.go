@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"iter"
@@ -72,6 +73,7 @@ func (m *Models) Check(r eventlog.Record) Outcome {
 		rec := decode(r)
 		v.state.deciding.fault = m.fault
 		outcome = v.state.decide(&rec, false).Outcome
+		outcome.Result = bytes.Clone(outcome.Result)
 		return v.state.deciding.broken
 	})
 	if err != nil {
