@@ -135,19 +135,23 @@ func (g *graph) follow(r *record, d *schema.UserFollow) (verdict, error) {
 		return void(schema.InvalidField), nil
 	}
 	g.meet(r.Actor)
-	g.mention(d.FollowingID)
 	if following {
 		g.unlink(r.Actor.ID, d.FollowingID)
 	} else {
 		g.link(r.Actor.ID, d.FollowingID, r.Seq)
 	}
 	followed, _ := g.user(d.FollowingID)
-	return g.followed(r, d, followed.followers), nil
+	return g.turnedTo(r, d, followed, followed.followers), nil
 }
 
 // followed is for who comes back across a block, too: it ended what they would be told.
 func (g *graph) followed(r *record, d *schema.UserFollow, count uint64) verdict {
 	followed, _ := g.user(d.FollowingID)
+	return g.turnedTo(r, d, followed, count)
+}
+
+// turnedTo is followed for who knows whom it is about.
+func (g *graph) turnedTo(r *record, d *schema.UserFollow, followed user, count uint64) verdict {
 	return r.counted(count, schema.UserFollowed{
 		FollowerID: r.Actor.ID, FollowerUsername: r.Actor.Username,
 		FollowingID: d.FollowingID, FollowingUsername: followed.actor(d.FollowingID).Username,

@@ -14,7 +14,7 @@ type head struct {
 	fate             fate
 	seq              uint64
 	comments, shares uint64
-	author           []byte // a part of the row, as all bytes are that a row is decoded to: until that changes
+	author           []byte
 }
 
 func (h head) encode(b []byte) []byte {

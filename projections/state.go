@@ -166,39 +166,41 @@ func (s *state) read(tx *bolt.Tx) {
 func (c *crew) begin(tx *bolt.Tx) { c.tx, c.parked, c.broken = tx, nil, nil }
 
 // decide says what becomes of a record at its place, the state as it stands.
-func (s *state) decide(r *record, live bool) (v verdict) {
+func (s *state) decide(r *record, live bool, v *verdict) {
 	c := &s.deciding
 	if r.err != nil {
 		c.park("log", r, r.err)
-		return void(schema.Parked)
+		*v = void(schema.Parked)
+		return
 	}
 	ok := c.guard("keys", r, func() (err error) {
-		v, err = s.keys.lookup(r)
+		*v, err = s.keys.lookup(r)
 		return err
 	})
 	switch {
 	case !ok:
-		return void(schema.Parked)
+		*v = void(schema.Parked)
+		return
 	case s.moderation.isSuspended(r.Actor.ID, r.Time):
-		return void(schema.Suspended) // a retry of what was done before is refused, too
+		*v = void(schema.Suspended) // a retry of what was done before is refused, too
+		return
 	case v.Code != "":
-		return v
+		return
 	}
 	ok = c.guard(r.home.projector, r, func() (err error) {
 		if code := s.permit(r.event, r.Actor.ID, r.data); code != "" {
-			v = void(code)
+			*v = void(code)
 			return nil
 		}
-		v, err = r.home.decide(s, r)
+		*v, err = r.home.decide(s, r)
 		if err == nil && (v.Code == "" || v.FirstSeq != 0) {
-			err = s.complete(r, &v, live)
+			err = s.complete(r, v, live)
 		}
 		return err
 	})
 	if !ok {
-		return void(schema.Parked)
+		*v = void(schema.Parked)
 	}
-	return v
 }
 
 // complete writes the answer, where somebody waits for it or a retry may, and
@@ -268,7 +270,7 @@ func (s *state) name(v *verdict) {
 // others are decided.
 func (s *state) apply(r *record, live bool, v *verdict) {
 	s.notifications.live = live
-	*v = s.decide(r, live)
+	s.decide(r, live, v)
 	s.deciding.tell(r, v)
 	if v.Code == "" {
 		v.Notes = v.notes

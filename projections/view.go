@@ -72,7 +72,9 @@ func (m *Models) Check(r eventlog.Record) Outcome {
 		r.Seq = m.Applied() + 1
 		rec := decode(r)
 		v.state.deciding.fault = m.fault
-		outcome = v.state.decide(&rec, false).Outcome
+		var said verdict
+		v.state.decide(&rec, false, &said)
+		outcome = said.Outcome
 		outcome.Result = bytes.Clone(outcome.Result)
 		return v.state.deciding.broken
 	})
