@@ -8,13 +8,14 @@ import (
 
 // Rows are sequences of fields: unsigned integers and moments as varints, texts
 // with their length before them. What a row holds stands at the type that has
-// its encode method; a change of it raises the projector's version.
+// its encode method; a change of it raises the projector's version. Bytes of what a row
+// is decoded to are a part of the row, and good until that is written.
 
 // damage is the panic of a row that cannot be read: the file is damaged, which
 // no projector can help.
 type damage string
 
-func appendText(b []byte, s string) []byte {
+func appendText[T string | []byte](b []byte, s T) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
 	return append(b, s...)
 }

@@ -33,6 +33,13 @@ func (c comment) describe() Fields {
 		at("created", c.created).at("updated", c.updated), Field{"content", c.content})
 }
 
+// commenterOf reads no more of a comment than whose it is.
+func commenterOf(row []byte) []byte {
+	f := fields{row}
+	f.bytes()
+	return f.bytes()
+}
+
 // whereabouts is a row of commentPlace. It stays when the comment is deleted, so
 // that its id still works as a cursor.
 type whereabouts struct {
@@ -71,6 +78,15 @@ func (f *feeds) find(h head, commentID string) (w whereabouts, ok bool) {
 	return w, w.post == h.seq
 }
 
+// commenter returns whose a comment of a post is that is there, nil for none.
+func (f *feeds) commenter(h head, commentID string) []byte {
+	w, ok := f.find(h, commentID)
+	if !ok || w.fate != there {
+		return nil
+	}
+	return commenterOf(f.comments.get(commentKey(w.post, w.seq)))
+}
+
 // comment returns a comment that is there, with its post.
 func (f *feeds) comment(postID, commentID string) (head, whereabouts, comment, schema.Code) {
 	h, ok := f.post(postID)
@@ -89,24 +105,23 @@ func (f *feeds) createComment(r *record, d *schema.PostComment) (verdict, error)
 	if !ok {
 		return void(schema.PostNotFound), nil
 	}
-	answered := ""
+	var answered []byte
 	if d.ParentID != "" {
-		w, ok := f.find(h, d.ParentID)
-		if !ok || w.fate != there {
+		if answered = f.commenter(h, d.ParentID); answered == nil {
 			return void(schema.CommentNotFound), nil
 		}
-		answered = decodeComment(f.comments.get(commentKey(w.post, w.seq))).author
 	}
 	if f.commentPlace.has([]byte(r.ID)) {
 		return verdict{}, fmt.Errorf("the comment id %s is taken", r.ID)
 	}
 	c := comment{id: r.ID, author: r.Actor.ID, parent: d.ParentID, created: r.Time, content: d.Content}
 	h.comments++
+	owner := string(h.author)
+	v := f.commented(r, d, owner, h.comments)
+	v.owner, v.answered = owner, string(answered)
 	f.comments.put(commentKey(h.seq, r.Seq), c.encode(f.comments.blank()))
 	f.commentPlace.put([]byte(r.ID), whereabouts{post: h.seq, seq: r.Seq, postID: d.PostID}.encode(f.commentPlace.blank()))
 	f.setPost(d.PostID, h)
-	v := f.commentCreated(r, d, h.comments)
-	v.owner, v.answered = h.author, answered
 	return v, nil
 }
 
@@ -115,10 +130,14 @@ func (f *feeds) commentCreated(r *record, d *schema.PostComment, count uint64) v
 	if code != "" {
 		return void(code)
 	}
-	return counted(count, schema.PostCommented{
+	return f.commented(r, d, string(h.author), count)
+}
+
+func (f *feeds) commented(r *record, d *schema.PostComment, author string, count uint64) verdict {
+	return r.counted(count, schema.PostCommented{
 		PostID: d.PostID, CommentsCount: int(count),
 		Comment: schema.Comment{ID: r.ID, Author: r.Actor, Content: d.Content, ParentID: d.ParentID, CreatedAt: r.Time},
-	}, schema.PostRoom(d.PostID), schema.UserRoom(h.author)).butApartFrom(r.Actor.ID)
+	}, r.postRoom(d.PostID), schema.UserRoom(author)).butApartFrom(r.Actor.ID)
 }
 
 // shows returns the post of a comment that an applied record names, if both are there.
@@ -147,7 +166,7 @@ func (f *feeds) commentUpdated(r *record, d *schema.CommentUpdate, count uint64)
 	if _, code := f.shows(d.PostID, d.CommentID); code != "" {
 		return void(code)
 	}
-	return counted(count, schema.CommentUpdated{
+	return r.counted(count, schema.CommentUpdated{
 		PostID: d.PostID, CommentID: d.CommentID, Content: d.Content, UpdatedAt: r.Time, CommentsCount: int(count),
 	}, schema.PostRoom(d.PostID)).butApartFrom(r.Actor.ID)
 }
@@ -171,7 +190,7 @@ func (f *feeds) commentDeleted(r *record, d *schema.CommentDelete, count uint64)
 	if _, ok := f.post(d.PostID); !ok {
 		return void(schema.PostNotFound)
 	}
-	return counted(count, schema.CommentDeleted{
+	return r.counted(count, schema.CommentDeleted{
 		PostID: d.PostID, CommentID: d.CommentID, DeletedBy: r.Actor.ID, CommentsCount: int(count),
 	}, schema.PostRoom(d.PostID))
 }

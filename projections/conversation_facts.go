@@ -45,14 +45,14 @@ func (c *conversations) create(r *record, d *schema.ConversationCreate) (verdict
 		}
 		c.direct.put(key, []byte(r.ID))
 	}
-	h := conversation{group: group, seq: r.Seq, created: r.Time, creator: r.Actor.ID, name: d.Name, size: uint64(1 + len(d.Participants))}
+	h := conversation{group: group, seq: r.Seq, created: r.Time, creator: []byte(r.Actor.ID), name: []byte(d.Name), size: uint64(1 + len(d.Participants))}
 	roster := []participant{c.join(r, r.Actor.ID, r.ID, h)}
 	for _, user := range d.Participants {
 		roster = append(roster, c.join(r, user, r.ID, h))
 	}
 	c.setRoster(r.ID, roster)
 	c.setConversation(r.ID, h)
-	return c.conversationCreated(r, d, 0), nil
+	return c.created(r, d, h), nil
 }
 
 // createAgain is the second creation of a direct conversation: it brings it back
@@ -64,7 +64,7 @@ func (c *conversations) createAgain(r *record, d *schema.ConversationCreate, id 
 		c.setMembership(r.Actor.ID, id, m)
 		return c.conversationCreated(r, d, 0)
 	}
-	v := shown(r, id, h, c.participants(id))
+	v := shown(r, id, h, string(h.name), c.participants(id))
 	v.Code, v.FirstSeq = schema.ConversationExists, h.seq
 	return v
 }
@@ -75,36 +75,36 @@ func (c *conversations) conversationCreated(r *record, d *schema.ConversationCre
 		if h.deleted {
 			return void(schema.ConversationNotFound)
 		}
-		h.name = d.Name
-		v := shown(r, r.ID, h, append([]string{r.Actor.ID}, d.Participants...))
-		v.participantsOf = r.ID
-		return v
+		return c.created(r, d, h)
 	}
 	id := string(c.direct.get(couple(r.Actor.ID, d.Participants[0])))
 	h, ok := c.conversation(id)
 	if !ok {
 		return void(schema.ConversationNotFound)
 	}
-	return shown(r, id, h, c.participants(id), schema.UserRoom(r.Actor.ID))
+	return shown(r, id, h, string(h.name), c.participants(id), schema.UserRoom(r.Actor.ID))
+}
+
+// created tells of a conversation as it was made.
+func (c *conversations) created(r *record, d *schema.ConversationCreate, h conversation) verdict {
+	v := shown(r, r.ID, h, d.Name, append([]string{r.Actor.ID}, d.Participants...))
+	v.participantsOf = r.ID
+	return v
 }
 
 // shown tells of a conversation. Of the participants only the actor's name is
 // known here.
-func shown(r *record, id string, h conversation, users []string, rooms ...string) verdict {
+func shown(r *record, id string, h conversation, name string, users []string, rooms ...string) verdict {
 	actors := make([]schema.Actor, len(users))
-	var named []*schema.Actor
 	for i, user := range users {
-		if user == r.Actor.ID {
+		if actors[i].ID = user; user == r.Actor.ID {
 			actors[i] = r.Actor
-			continue
 		}
-		actors[i].ID = user
-		named = append(named, &actors[i])
 	}
-	v := applied(schema.ConversationCreated{Conversation: schema.Conversation{
-		ID: id, Type: h.kind(), Name: h.name, Participants: actors, CreatedAt: h.created,
+	v := r.applied(schema.ConversationCreated{Conversation: schema.Conversation{
+		ID: id, Type: h.kind(), Name: name, Participants: actors, CreatedAt: h.created,
 	}}, rooms...)
-	v.named = named
+	v.named = actors
 	return v
 }
 
@@ -121,7 +121,7 @@ func (c *conversations) update(r *record, d *schema.ConversationUpdate) (verdict
 		return void(code), nil
 	}
 	if d.Updates.Name != "" {
-		h.name = d.Updates.Name
+		h.name = []byte(d.Updates.Name)
 	}
 	roster = slices.DeleteFunc(roster, func(p participant) bool {
 		return slices.Contains(d.Updates.RemoveParticipants, p.user)
@@ -135,8 +135,8 @@ func (c *conversations) update(r *record, d *schema.ConversationUpdate) (verdict
 	h.size = uint64(len(roster))
 	if len(roster) == 0 {
 		h.deleted = true
-	} else if slices.Contains(d.Updates.RemoveParticipants, h.creator) {
-		h.creator = roster[0].user
+	} else if slices.Contains(d.Updates.RemoveParticipants, string(h.creator)) {
+		h.creator = []byte(roster[0].user)
 	}
 	c.setRoster(d.ConversationID, roster)
 	c.setConversation(d.ConversationID, h)
@@ -155,7 +155,7 @@ func (c *conversations) refuseUpdate(r *record, h conversation, roster []partici
 	}
 	for _, user := range u.RemoveParticipants {
 		switch {
-		case user != r.Actor.ID && h.creator != r.Actor.ID:
+		case user != r.Actor.ID && string(h.creator) != r.Actor.ID:
 			return schema.NotPermitted
 		case !here[user]:
 			return schema.NotParticipant
@@ -179,7 +179,7 @@ func (c *conversations) conversationUpdated(r *record, d *schema.ConversationUpd
 	for _, user := range d.Updates.RemoveParticipants {
 		rooms = append(rooms, schema.UserRoom(user))
 	}
-	v := applied(schema.ConversationUpdated{ConversationID: d.ConversationID, Updates: d.Updates, UpdatedAt: r.Time}, rooms...)
+	v := r.applied(schema.ConversationUpdated{ConversationID: d.ConversationID, Updates: d.Updates, UpdatedAt: r.Time}, rooms...)
 	v.participantsOf, v.evicted = d.ConversationID, d.Updates.RemoveParticipants
 	return v
 }
@@ -213,13 +213,13 @@ func (c *conversations) delete(r *record, d *schema.ConversationRef) (verdict, e
 func (c *conversations) conversationDeleted(r *record, d *schema.ConversationRef, _ uint64) verdict {
 	payload := schema.ConversationDeleted{ConversationID: d.ConversationID, DeletedBy: r.Actor.ID}
 	if h, _ := c.conversation(d.ConversationID); !h.group {
-		return applied(payload, schema.UserRoom(r.Actor.ID))
+		return r.applied(payload, schema.UserRoom(r.Actor.ID))
 	}
 	rooms := []string{schema.ConversationRoom(d.ConversationID)}
 	for _, user := range c.participants(d.ConversationID) {
 		rooms = append(rooms, schema.UserRoom(user))
 	}
-	v := applied(payload, rooms...)
+	v := r.applied(payload, rooms...)
 	v.closed = true
 	return v
 }

@@ -88,7 +88,7 @@ func (v *View) conversation(viewer, id string, h conversation, m membership) sch
 	roster := c.roster(id)
 	_, at := m.activity(h)
 	shown := schema.Conversation{
-		ID: id, Type: h.kind(), Name: h.name, Participants: make([]schema.Actor, len(roster)), CreatedAt: h.created,
+		ID: id, Type: h.kind(), Name: string(h.name), Participants: make([]schema.Actor, len(roster)), CreatedAt: h.created,
 		LastActivity: &at, UnreadCount: new(int(m.unread(h))),
 	}
 	for i, p := range roster {

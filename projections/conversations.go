@@ -33,8 +33,8 @@ type conversation struct {
 	deleted, group bool
 	seq            uint64 // its place
 	created        schema.Time
-	creator        string // of a group: who may delete it
-	name           string
+	creator        []byte // of a group: who may delete it
+	name           []byte
 	size           uint64      // participants
 	total          uint64      // messages ever sent: the last one's number
 	last           uint64      // the last one's place
@@ -55,12 +55,12 @@ func (h conversation) encode(b []byte) []byte {
 
 func decodeConversation(row []byte) conversation {
 	f := fields{row}
-	return conversation{f.uint() == 1, f.uint() == 1, f.uint(), f.time(), f.text(), f.text(), f.uint(), f.uint(), f.uint(), f.time()}
+	return conversation{f.uint() == 1, f.uint() == 1, f.uint(), f.time(), f.bytes(), f.bytes(), f.uint(), f.uint(), f.uint(), f.time()}
 }
 
 func (h conversation) describe() Fields {
-	return append(Fields{{"deleted", h.deleted}, {"type", h.kind()}, {"seq", h.seq}, {"created", h.created}, {"creator", h.creator}}.
-		maybe("name", h.name), Field{"participants", h.size}, Field{"messages", h.total}, Field{"lastSeq", h.last}).at("lastAt", h.lastAt)
+	return append(Fields{{"deleted", h.deleted}, {"type", h.kind()}, {"seq", h.seq}, {"created", h.created}, {"creator", string(h.creator)}}.
+		maybe("name", string(h.name)), Field{"participants", h.size}, Field{"messages", h.total}, Field{"lastSeq", h.last}).at("lastAt", h.lastAt)
 }
 
 // kind names the type as the wire does.
@@ -92,10 +92,21 @@ type participant struct {
 }
 
 func decodeRoster(row []byte) (roster []participant) {
-	for f := (fields{row}); len(f.rest) > 0; {
-		roster = append(roster, participant{f.text(), f.uint()})
+	for user, joined := range inRoster(row) {
+		roster = append(roster, participant{string(user), joined})
 	}
 	return roster
+}
+
+// inRoster yields the participants of a row with their places.
+func inRoster(row []byte) iter.Seq2[[]byte, uint64] {
+	return func(yield func([]byte, uint64) bool) {
+		for f := (fields{row}); len(f.rest) > 0; {
+			if user, joined := f.bytes(), f.uint(); !yield(user, joined) {
+				return
+			}
+		}
+	}
 }
 
 func rosterRow(_, row []byte) Fields {
@@ -119,16 +130,22 @@ func (c *conversations) setRoster(id string, roster []participant) {
 	c.rosters.put([]byte(id), row)
 }
 
-// participants returns the ids of a conversation's participants; nil for no
-// conversation.
-func (c *conversations) participants(id string) []string {
-	roster := c.roster(id)
-	if len(roster) == 0 {
+// participants returns the ids of a conversation's participants, as parts of one text;
+// nil for no conversation.
+func (c *conversations) participants(id string) (users []string) {
+	row := c.rosters.get([]byte(id))
+	count := 0
+	for range inRoster(row) {
+		count++
+	}
+	if count == 0 {
 		return nil
 	}
-	users := make([]string, len(roster))
-	for i, p := range roster {
-		users[i] = p.user
+	users = make([]string, count)
+	whole, f := string(row), fields{row}
+	for i := range users {
+		users[i] = f.part(whole)
+		f.uint()
 	}
 	return users
 }

@@ -88,7 +88,7 @@ func (s *sieve) feedItem(author string, row []byte) (item schema.FeedItem, shown
 		item.ID = e.shareID
 	}
 	h, ok := s.state.feeds.post(e.postID)
-	if !ok || s.hides(h.author) {
+	if !ok || s.hides(string(h.author)) {
 		return item, false
 	}
 	item.Post = s.post(s.viewer, e.postID, h)

@@ -64,8 +64,9 @@ func (f *feeds) share(r *record, d *schema.PostShare) (verdict, error) {
 	f.sharers.put(key, seqKey(r.Seq))
 	f.shares.put([]byte(r.ID), seqKey(r.Seq))
 	f.timelines.put(place(r.Actor.ID, r.Seq), e.encode(f.timelines.blank()))
+	v := f.sharedOf(r, d, string(h.author), h.shares)
 	f.setPost(d.PostID, h)
-	return f.shared(r, d, h.shares), nil
+	return v, nil
 }
 
 func (f *feeds) shared(r *record, d *schema.PostShare, count uint64) verdict {
@@ -73,9 +74,13 @@ func (f *feeds) shared(r *record, d *schema.PostShare, count uint64) verdict {
 	if !ok {
 		return void(schema.PostNotFound)
 	}
-	return counted(count, schema.PostShared{
+	return f.sharedOf(r, d, string(h.author), count)
+}
+
+func (f *feeds) sharedOf(r *record, d *schema.PostShare, author string, count uint64) verdict {
+	return r.counted(count, schema.PostShared{
 		PostID: d.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, SharesCount: int(count),
-	}, schema.PostRoom(d.PostID), schema.UserRoom(h.author)).butApartFrom(r.Actor.ID)
+	}, r.postRoom(d.PostID), schema.UserRoom(author)).butApartFrom(r.Actor.ID)
 }
 
 func sharerKey(post uint64, user string) []byte { return by(post, user) }

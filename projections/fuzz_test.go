@@ -12,15 +12,15 @@ import (
 
 // Whatever a row holds, reading it gives a value or says that it is damaged.
 func FuzzRows(f *testing.F) {
-	f.Add(head{seq: 7, comments: 3, author: "alice"}.encode(nil))
+	f.Add(head{seq: 7, comments: 3, author: []byte("alice")}.encode(nil))
 	f.Add(body{created: start, content: "hello", hashtags: []string{"a"}, media: []byte("[]")}.encode(nil))
 	f.Add(comment{id: id(1), author: "bob", content: "hi"}.encode(nil))
 	f.Add(timelineEntry{postID: id(1), shareID: id(2), at: start}.encode(nil))
 	f.Add(answer{at: start, seq: 9, result: []byte("{}")}.encode(nil))
-	f.Add(conversation{group: true, seq: 7, creator: "alice", name: "The watch", size: 2, total: 9, last: 8, lastAt: start}.encode(nil))
+	f.Add(conversation{group: true, seq: 7, creator: []byte("alice"), name: []byte("The watch"), size: 2, total: 9, last: 8, lastAt: start}.encode(nil))
 	f.Add(membership{joined: 7, at: start, since: 7, floor: 2, read: 3, own: 1}.encode(nil))
 	f.Add(message{sender: "alice", id: id(1), kind: "text", created: start, content: "hi", media: []byte("[]")}.encode(nil))
-	f.Add(position{conversation: 7, number: 2, sender: "alice"}.encode(nil))
+	f.Add(position{conversation: 7, number: 2, sender: []byte("alice")}.encode(nil))
 	f.Add(appendMention(nil, nil, mention{7, asRoom}))
 	like := item{user: "alice", seq: 7, kind: kindLike, id: ulidText([]byte(id(9))), sender: "bob", post: id(1), created: start, readAt: start, hidden: hiddenPost}
 	said := decode(fact(7, "bob", "message:send", words(id(2), "hi")))

@@ -27,7 +27,7 @@ var friendship = []byte{0}
 
 // user is a row of users. One that only others named has no name of its own yet.
 type user struct {
-	username, avatar     string
+	username, avatar     []byte
 	followers, following uint64
 	apart                uint64 // how many a block keeps apart from them
 }
@@ -42,11 +42,11 @@ func (u user) encode(b []byte) []byte {
 
 func decodeUser(row []byte) user {
 	f := fields{row}
-	return user{f.text(), f.text(), f.uint(), f.uint(), f.uint()}
+	return user{f.bytes(), f.bytes(), f.uint(), f.uint(), f.uint()}
 }
 
 func (u user) describe() Fields {
-	return append(Fields{}.maybe("username", u.username).maybe("avatar", u.avatar),
+	return append(Fields{}.maybe("username", string(u.username)).maybe("avatar", string(u.avatar)),
 		Field{"followers", u.followers}, Field{"following", u.following}, Field{"apart", u.apart})
 }
 
@@ -58,7 +58,7 @@ func friendRow(_, row []byte) Fields {
 }
 
 func (u user) actor(id string) schema.Actor {
-	a := schema.Actor{ID: id, Username: u.username, Avatar: u.avatar}
+	a := schema.Actor{ID: id, Username: string(u.username), Avatar: string(u.avatar)}
 	if a.Username == "" {
 		a.Username = id
 	}
@@ -78,10 +78,10 @@ func (g *graph) setUser(id string, u user) { g.users.put([]byte(id), u.encode(g.
 // meet makes sure that a user exists, under the name they act with.
 func (g *graph) meet(a schema.Actor) {
 	u, ok := g.user(a.ID)
-	if ok && u.username == a.Username && u.avatar == a.Avatar {
+	if ok && string(u.username) == a.Username && string(u.avatar) == a.Avatar {
 		return
 	}
-	u.username, u.avatar = a.Username, a.Avatar
+	u.username, u.avatar = []byte(a.Username), []byte(a.Avatar)
 	g.setUser(a.ID, u)
 }
 
@@ -137,20 +137,24 @@ func (g *graph) follow(r *record, d *schema.UserFollow) (verdict, error) {
 		return void(schema.InvalidField), nil
 	}
 	g.meet(r.Actor)
-	g.mention(d.FollowingID)
 	if following {
 		g.unlink(r.Actor.ID, d.FollowingID)
 	} else {
 		g.link(r.Actor.ID, d.FollowingID, r.Seq)
 	}
 	followed, _ := g.user(d.FollowingID)
-	return g.followed(r, d, followed.followers), nil
+	return g.turnedTo(r, d, followed, followed.followers), nil
 }
 
 // followed is for who comes back across a block, too: it ended what they would be told.
 func (g *graph) followed(r *record, d *schema.UserFollow, count uint64) verdict {
 	followed, _ := g.user(d.FollowingID)
-	return counted(count, schema.UserFollowed{
+	return g.turnedTo(r, d, followed, count)
+}
+
+// turnedTo is followed for who knows whom it is about.
+func (g *graph) turnedTo(r *record, d *schema.UserFollow, followed user, count uint64) verdict {
+	return r.counted(count, schema.UserFollowed{
 		FollowerID: r.Actor.ID, FollowerUsername: r.Actor.Username,
 		FollowingID: d.FollowingID, FollowingUsername: followed.actor(d.FollowingID).Username,
 		Action: d.Action, FollowersCount: int(count),
@@ -224,7 +228,7 @@ func (g *graph) friendRequest(r *record, d *schema.TargetAction) (verdict, error
 
 func (g *graph) friendRequested(r *record, d *schema.TargetAction, _ uint64) verdict {
 	requester, target := parties(r, d)
-	return applied(schema.FriendRequested{RequesterID: requester, TargetID: target, Action: d.Action, At: r.Time},
+	return r.applied(schema.FriendRequested{RequesterID: requester, TargetID: target, Action: d.Action, At: r.Time},
 		schema.UserRoom(r.Actor.ID), schema.UserRoom(d.TargetID)).butApartFrom(r.Actor.ID)
 }
 
@@ -292,5 +296,5 @@ func (g *graph) countApart(id string, by int) {
 
 // blocked does not tell the other side.
 func (g *graph) blocked(r *record, d *schema.TargetAction, _ uint64) verdict {
-	return applied(d, schema.UserRoom(r.Actor.ID))
+	return r.applied(d, schema.UserRoom(r.Actor.ID))
 }

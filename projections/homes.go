@@ -3,6 +3,7 @@ package projections
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -129,25 +130,26 @@ type record struct {
 	err   error // why no projector can apply it; home and data are then nil
 	leaf  tlog.Hash
 
-	subject *subject // what a report or a removal is about, as the home decides or tells; nil otherwise
+	subject *subject  // what a report or a removal is about, as the home decides or tells; nil otherwise
+	rooms   [2]string // room for those of its verdict, which mostly has no more
 }
 
 // verdict is what a home projector decides, and what the others are given.
 type verdict struct {
 	Outcome
-	left           bool            // to the second crew, to be decided
-	count          uint64          // that the payload carries, as of this record
-	rooms          []string        // who is told
-	followersOf    string          // whose followers are told too
-	participantsOf string          // the conversation whose participants are told too, in their own rooms
-	payload        any             // what they are told, and the sender's ack
-	own            any             // what the actor's own sockets and the ack are told instead; nil: the same
-	named          []*schema.Actor // in the payload: users of whom the home knows the id alone
-	except         []string        // users who are not told, in whichever room but admin
-	apart          string          // a user: those whom a block keeps apart from them are not told either
-	evicted        []string        // users who leave the first room
-	closed         bool            // everyone leaves the first room
-	suspended      string          // whose sockets close
+	left           bool              // to the second crew, to be decided
+	count          uint64            // that the payload carries, as of this record
+	rooms          []string          // who is told
+	followersOf    string            // whose followers are told too
+	participantsOf string            // the conversation whose participants are told too, in their own rooms
+	payload        any               // what they are told, and the sender's ack
+	own            any               // what the actor's own sockets and the ack are told instead; nil: the same
+	named          []schema.Actor    // in the payload: of users without a name the home knows the id alone
+	of             schema.MessageRef // a message: participants whose time began after it are not told, in whichever room but admin
+	apart          string            // a user: those whom a block keeps apart from them are not told either
+	evicted        []string          // users who leave the first room
+	closed         bool              // everyone leaves the first room
+	suspended      string            // whose sockets close
 
 	// What the projectors that are not home are told besides. Only decide sets it.
 	owner     string   // whose the post is that was liked or commented on
@@ -163,16 +165,18 @@ type verdict struct {
 
 func void(code schema.Code) verdict { return verdict{Outcome: Outcome{Code: code}} }
 
-func applied(payload any, rooms ...string) verdict {
+// applied is that a record was applied, and who is told what. The verdict is not to
+// outlive the record.
+func (r *record) applied(payload any, rooms ...string) verdict {
 	if len(rooms) == 2 && rooms[0] == rooms[1] {
 		rooms = rooms[:1]
 	}
-	return verdict{payload: payload, rooms: rooms}
+	return verdict{payload: payload, rooms: append(r.rooms[:0], rooms...)}
 }
 
 // counted is applied for a payload that carries a count.
-func counted(count uint64, payload any, rooms ...string) verdict {
-	v := applied(payload, rooms...)
+func (r *record) counted(count uint64, payload any, rooms ...string) verdict {
+	v := r.applied(payload, rooms...)
 	v.count = count
 	return v
 }
@@ -181,6 +185,23 @@ func counted(count uint64, payload any, rooms ...string) verdict {
 func (v verdict) butApartFrom(user string) verdict {
 	v.apart = user
 	return v
+}
+
+// postRoom returns the room of a post. Mostly the post is what the record is about, and
+// its name is there.
+func (r *record) postRoom(id string) string {
+	if about, ok := strings.CutPrefix(r.Entity, "post:"); ok && about == id {
+		return r.Entity
+	}
+	return schema.PostRoom(id)
+}
+
+// conversationRoom is postRoom for a conversation.
+func (r *record) conversationRoom(id string) string {
+	if about, ok := strings.CutPrefix(r.Entity, "conversation:"); ok && about == id {
+		return r.Entity
+	}
+	return schema.ConversationRoom(id)
 }
 
 // decode prepares a record for the projectors. It needs no transaction, so that

@@ -16,7 +16,7 @@ type likes struct {
 type likeable struct {
 	removed    bool   // by a moderator: it is not there, but keeps its likes
 	seq, count uint64 // place of the post
-	author     string
+	author     []byte
 }
 
 func (l likeable) encode(b []byte) []byte {
@@ -28,11 +28,11 @@ func (l likeable) encode(b []byte) []byte {
 
 func decodeLikeable(row []byte) likeable {
 	f := fields{row}
-	return likeable{f.uint() == 1, f.uint(), f.uint(), string(f.rest)}
+	return likeable{f.uint() == 1, f.uint(), f.uint(), f.rest}
 }
 
 func (l likeable) describe() Fields {
-	return Fields{{"removed", l.removed}, {"seq", l.seq}, {"author", l.author}, {"likes", l.count}}
+	return Fields{{"removed", l.removed}, {"seq", l.seq}, {"author", string(l.author)}, {"likes", l.count}}
 }
 
 func likeKey(post uint64, user string) []byte { return by(post, user) }
@@ -53,7 +53,7 @@ func (l *likes) observe(r *record, v *verdict) error {
 	}
 	switch r.Event {
 	case "post:create":
-		l.posts.put([]byte(r.ID), likeable{seq: r.Seq, author: r.Actor.ID}.encode(l.posts.blank()))
+		l.posts.put([]byte(r.ID), likeable{seq: r.Seq, author: []byte(r.Actor.ID)}.encode(l.posts.blank()))
 	case "post:delete":
 		l.posts.remove([]byte(r.data.(*schema.PostRef).PostID))
 	case "admin:remove", "admin:restore":
@@ -86,9 +86,10 @@ func (l *likes) like(r *record, d *schema.PostAction) (verdict, error) {
 	default:
 		return void(schema.InvalidField), nil
 	}
+	author := string(p.author)
 	l.posts.put([]byte(d.PostID), p.encode(l.posts.blank()))
-	v := l.liked(r, d, p.count)
-	v.owner = p.author
+	v := l.likedOf(r, d, author, p.count)
+	v.owner = author
 	return v, nil
 }
 
@@ -97,7 +98,11 @@ func (l *likes) liked(r *record, d *schema.PostAction, count uint64) verdict {
 	if !ok {
 		return void(schema.PostNotFound)
 	}
-	return counted(count, schema.PostLiked{
+	return l.likedOf(r, d, string(p.author), count)
+}
+
+func (l *likes) likedOf(r *record, d *schema.PostAction, author string, count uint64) verdict {
+	return r.counted(count, schema.PostLiked{
 		PostID: d.PostID, UserID: r.Actor.ID, Username: r.Actor.Username, Action: d.Action, LikesCount: int(count),
-	}, schema.PostRoom(d.PostID), schema.UserRoom(p.author)).butApartFrom(r.Actor.ID)
+	}, r.postRoom(d.PostID), schema.UserRoom(author)).butApartFrom(r.Actor.ID)
 }

@@ -56,7 +56,7 @@ func messageKey(conversation, number uint64) []byte {
 type position struct {
 	fate                 fate
 	conversation, number uint64 // the conversation's place, and the message's number in it
-	sender               string
+	sender               []byte
 }
 
 func (p position) encode(b []byte) []byte {
@@ -68,11 +68,11 @@ func (p position) encode(b []byte) []byte {
 
 func decodePosition(row []byte) position {
 	f := fields{row}
-	return position{fate(f.uint()), f.uint(), f.uint(), string(f.rest)}
+	return position{fate(f.uint()), f.uint(), f.uint(), f.rest}
 }
 
 func (p position) describe() Fields {
-	return Fields{{"fate", p.fate.String()}, {"conversationSeq", p.conversation}, {"number", p.number}, {"sender", p.sender}}
+	return Fields{{"fate", p.fate.String()}, {"conversationSeq", p.conversation}, {"number", p.number}, {"sender", string(p.sender)}}
 }
 
 // find returns where a message of a conversation is, or was if it is deleted.
@@ -120,10 +120,10 @@ func (c *conversations) send(r *record, d *schema.MessageSend) (verdict, error) 
 	h.last, h.lastAt = r.Seq, r.Time
 	m.own++
 	c.messages.put(messageKey(h.seq, h.total), said.encode(c.messages.blank()))
-	c.places.put([]byte(r.ID), position{conversation: h.seq, number: h.total, sender: r.Actor.ID}.encode(c.places.blank()))
+	c.places.put([]byte(r.ID), position{conversation: h.seq, number: h.total, sender: []byte(r.Actor.ID)}.encode(c.places.blank()))
 	c.setMembership(r.Actor.ID, d.ConversationID, m)
 	c.setConversation(d.ConversationID, h)
-	v := c.messageSent(r, d, 0)
+	v := c.sent(r, d)
 	v.number, v.group = h.total, h.group
 	if h.size <= maxReceipts || strings.Contains(d.Content, "@") {
 		v.listeners = c.participants(d.ConversationID)
@@ -135,7 +135,11 @@ func (c *conversations) messageSent(r *record, d *schema.MessageSend, _ uint64) 
 	if code := c.gone(d.ConversationID, r.ID); code != "" {
 		return void(code)
 	}
-	return c.toAll(d.ConversationID, schema.MessageSent{ConversationID: d.ConversationID, Message: schema.Message{
+	return c.sent(r, d)
+}
+
+func (c *conversations) sent(r *record, d *schema.MessageSend) verdict {
+	return toAll(r, d.ConversationID, schema.MessageSent{ConversationID: d.ConversationID, Message: schema.Message{
 		ID: r.ID, Sender: r.Actor, Content: d.Content, MessageType: d.MessageType, Media: list(d.Media),
 		ReplyTo: d.ReplyTo, CreatedAt: r.Time,
 	}})
@@ -155,8 +159,8 @@ func (c *conversations) gone(id, messageID string) schema.Code {
 
 // toAll tells the conversation's room, and each participant for the sockets that
 // are not in it.
-func (c *conversations) toAll(id string, payload any) verdict {
-	v := applied(payload, schema.ConversationRoom(id))
+func toAll(r *record, id string, payload any) verdict {
+	v := r.applied(payload, r.conversationRoom(id))
 	v.participantsOf = id
 	return v
 }
@@ -190,10 +194,10 @@ func (c *conversations) messageEdited(r *record, d *schema.MessageEdit, _ uint64
 	if code := c.gone(d.ConversationID, d.MessageID); code != "" {
 		return void(code)
 	}
-	v := c.toAll(d.ConversationID, schema.MessageEdited{
+	v := toAll(r, d.ConversationID, schema.MessageEdited{
 		MessageID: d.MessageID, ConversationID: d.ConversationID, Content: d.Content, EditedAt: r.Time,
 	})
-	v.except = c.later(d.ConversationID, d.MessageID)
+	v.of = schema.MessageRef{ConversationID: d.ConversationID, MessageID: d.MessageID}
 	return v
 }
 
@@ -204,9 +208,9 @@ func (c *conversations) unsend(r *record, d *schema.MessageRef) (verdict, error)
 		return void(code), nil
 	}
 	c.messages.remove(messageKey(p.conversation, p.number))
+	c.missing(d.ConversationID, p, 1)
 	p.fate = deleted
 	c.places.put([]byte(d.MessageID), p.encode(c.places.blank()))
-	c.missing(d.ConversationID, p, 1)
 	v := c.messageDeleted(r, d, 0)
 	v.number = p.number
 	return v, nil
@@ -220,7 +224,7 @@ func (c *conversations) missing(id string, p position, by int) {
 		if !ok || p.number <= m.read {
 			continue
 		}
-		if m.gone += uint64(by); member.user == p.sender {
+		if m.gone += uint64(by); member.user == string(p.sender) {
 			m.own -= uint64(by)
 		}
 		c.setMembership(member.user, id, m)
@@ -231,23 +235,26 @@ func (c *conversations) messageDeleted(r *record, d *schema.MessageRef, _ uint64
 	if _, ok := c.conversation(d.ConversationID); !ok {
 		return void(schema.ConversationNotFound)
 	}
-	v := c.toAll(d.ConversationID, schema.MessageDeleted{
+	v := toAll(r, d.ConversationID, schema.MessageDeleted{
 		MessageID: d.MessageID, ConversationID: d.ConversationID, DeletedBy: r.Actor.ID,
 	})
-	v.except = c.later(d.ConversationID, d.MessageID)
+	v.of = schema.MessageRef{ConversationID: d.ConversationID, MessageID: d.MessageID}
 	return v
 }
 
-// later returns the participants whose time began after a message.
-func (c *conversations) later(id, messageID string) (users []string) {
-	h, _ := c.conversation(id)
-	roster := c.roster(id)
+// later returns the participants whose time began after a message, none for no message.
+func (c *conversations) later(d schema.MessageRef) (users []string) {
+	if d.MessageID == "" {
+		return nil
+	}
+	h, _ := c.conversation(d.ConversationID)
+	roster := c.roster(d.ConversationID)
 	if last := len(roster) - 1; h.group && last >= 0 && roster[last].joined == h.seq {
 		return nil // all were there from the beginning
 	}
-	p, _ := c.find(h, messageID)
+	p, _ := c.find(h, d.MessageID)
 	for _, member := range roster {
-		if m, ok := c.membership(member.user, id); ok && p.number <= m.floor {
+		if m, ok := c.membership(member.user, d.ConversationID); ok && p.number <= m.floor {
 			users = append(users, member.user)
 		}
 	}

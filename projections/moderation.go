@@ -52,7 +52,7 @@ func (m *moderation) suspend(r *record, d *schema.AdminSuspend) (verdict, error)
 }
 
 func (m *moderation) userSuspended(r *record, d *schema.AdminSuspend, _ uint64) verdict {
-	return applied(schema.UserSuspended{
+	return r.applied(schema.UserSuspended{
 		UserID: d.UserID, Until: d.Until, Reason: d.Reason, ModeratorID: r.Actor.ID, At: r.Time,
 	}, schema.RoomAdmin)
 }
@@ -66,7 +66,7 @@ func (m *moderation) reinstate(r *record, d *schema.AdminReinstate) (verdict, er
 }
 
 func (m *moderation) userReinstated(r *record, d *schema.AdminReinstate, _ uint64) verdict {
-	return applied(schema.UserReinstated{
+	return r.applied(schema.UserReinstated{
 		UserID: d.UserID, Reason: d.Reason, ModeratorID: r.Actor.ID, At: r.Time,
 	}, schema.RoomAdmin)
 }
@@ -76,7 +76,7 @@ func (m *moderation) announce(r *record, d *schema.AdminAnnounce) (verdict, erro
 }
 
 func (m *moderation) announced(r *record, d *schema.AdminAnnounce, _ uint64) verdict {
-	return applied(schema.Announcement{ID: r.ID, Author: r.Actor, Content: d.Content, CreatedAt: r.Time}, schema.RoomPublic)
+	return r.applied(schema.Announcement{ID: r.ID, Author: r.Actor, Content: d.Content, CreatedAt: r.Time}, schema.RoomPublic)
 }
 
 // open returns how many reports are open.

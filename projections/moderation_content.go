@@ -23,8 +23,6 @@ type subject struct {
 	author string // of content
 	post   string // of a post its own id, of a comment its post's
 	owner  string // the post's author
-
-	later []string // participants whose time began after a message
 }
 
 // subjectOf looks up what a record of /admin is about, nil for every other record.
@@ -60,7 +58,8 @@ func (f *feeds) aboutPost(id string) *subject {
 		return &subject{fate: deleted}
 	}
 	h := decodeHead(row)
-	return &subject{fate: h.fate, shown: h.fate == there, author: h.author, post: id, owner: h.author}
+	author := string(h.author)
+	return &subject{fate: h.fate, shown: h.fate == there, author: author, post: id, owner: author}
 }
 
 // aboutComment: with its post a comment is deleted, too, but not removed.
@@ -79,7 +78,7 @@ func (f *feeds) aboutComment(id string) *subject {
 		rows = &f.withheld
 	}
 	c := decodeComment(rows.get(commentKey(w.post, w.seq)))
-	return &subject{fate: w.fate, shown: w.fate == there && h.fate == there, author: c.author, post: w.postID, owner: h.author}
+	return &subject{fate: w.fate, shown: w.fate == there && h.fate == there, author: c.author, post: w.postID, owner: string(h.author)}
 }
 
 // about: with its conversation a message is deleted, too.
@@ -95,7 +94,7 @@ func (c *conversations) about(user, id, messageID string) *subject {
 	m, ok := c.membership(user, id)
 	return &subject{
 		fate: p.fate, shown: ok && p.fate == there && p.number > m.floor,
-		author: p.sender, later: c.later(id, messageID),
+		author: string(p.sender),
 	}
 }
 
@@ -163,7 +162,8 @@ func (m *moderation) moderated(r *record, d *schema.AdminContent) verdict {
 	switch about := r.subject; d.Target.Type {
 	case schema.TargetMessage:
 		v.rooms = []string{schema.ConversationRoom(d.Target.ConversationID), schema.RoomAdmin}
-		v.participantsOf, v.except = d.Target.ConversationID, about.later
+		v.participantsOf = d.Target.ConversationID
+		v.of = schema.MessageRef{ConversationID: d.Target.ConversationID, MessageID: d.Target.ID}
 	case schema.TargetComment:
 		v.rooms = []string{schema.PostRoom(about.post), schema.RoomAdmin, schema.UserRoom(about.owner)}
 		if about.author != about.owner {
@@ -205,13 +205,14 @@ func (f *feeds) observe(r *record, v *verdict) error {
 func (f *feeds) turnPost(id string, now fate) {
 	h := decodeHead(f.posts.get([]byte(id)))
 	h.fate = now
+	author := string(h.author)
 	f.setPost(id, h)
-	if key := place(h.author, h.seq); now == removed {
+	if key := place(author, h.seq); now == removed {
 		f.timelines.remove(key)
-		f.countPosts(h.author, -1)
+		f.countPosts(author, -1)
 	} else {
 		f.timelines.put(key, timelineEntry{postID: id}.encode(f.timelines.blank()))
-		f.countPosts(h.author, 1)
+		f.countPosts(author, 1)
 	}
 }
 
@@ -236,8 +237,6 @@ func (c *conversations) observe(r *record, v *verdict) error {
 		return nil
 	}
 	p := decodePosition(c.places.get([]byte(t.ID)))
-	p.fate = now
-	c.places.put([]byte(t.ID), p.encode(c.places.blank()))
 	v.number = p.number
 	if key := messageKey(p.conversation, p.number); now == removed {
 		move(&c.messages, &c.withheld, key)
@@ -246,6 +245,8 @@ func (c *conversations) observe(r *record, v *verdict) error {
 		move(&c.withheld, &c.messages, key)
 		c.missing(t.ConversationID, p, -1)
 	}
+	p.fate = now
+	c.places.put([]byte(t.ID), p.encode(c.places.blank()))
 	return nil
 }
 

@@ -84,7 +84,7 @@ func (m *moderation) report(r *record, d *schema.AdminReport) (verdict, error) {
 }
 
 func (m *moderation) reported(r *record, d *schema.AdminReport, _ uint64) verdict {
-	return applied(schema.Reported{Report: schema.Report{
+	return r.applied(schema.Reported{Report: schema.Report{
 		ID: r.ID, Reporter: r.Actor, Target: d.Target, Reason: d.Reason, CreatedAt: r.Time,
 	}}, schema.RoomAdmin)
 }
@@ -115,7 +115,7 @@ func (m *moderation) resolve(r *record, d *schema.AdminResolveReport) (verdict, 
 }
 
 func (m *moderation) resolved(r *record, d *schema.AdminResolveReport, _ uint64) verdict {
-	return applied(schema.ReportResolved{
+	return r.applied(schema.ReportResolved{
 		ReportID: d.ReportID, Resolution: d.Resolution, Note: d.Note, ResolvedBy: r.Actor.ID, ResolvedAt: r.Time,
 	}, schema.RoomAdmin)
 }

@@ -19,7 +19,7 @@ func (n *notifications) markRead(r *record, d *schema.NotificationRef) (verdict,
 }
 
 func (n *notifications) wasRead(r *record, d *schema.NotificationRef, _ uint64) verdict {
-	return applied(schema.NotificationRead{NotificationID: d.NotificationID, ReadAt: r.Time}, schema.UserRoom(r.Actor.ID))
+	return r.applied(schema.NotificationRead{NotificationID: d.NotificationID, ReadAt: r.Time}, schema.UserRoom(r.Actor.ID))
 }
 
 // markAllRead reads everything up to a notification's place, which its id holds: so
@@ -40,7 +40,7 @@ func (n *notifications) markAllRead(r *record, d *schema.NotificationReadAll) (v
 }
 
 func (n *notifications) wereRead(r *record, _ *schema.NotificationReadAll, _ uint64) verdict {
-	return applied(schema.NotificationsRead{UserID: r.Actor.ID, ReadAt: r.Time}, schema.UserRoom(r.Actor.ID))
+	return r.applied(schema.NotificationsRead{UserID: r.Actor.ID, ReadAt: r.Time}, schema.UserRoom(r.Actor.ID))
 }
 
 func (n *notifications) remove(r *record, d *schema.NotificationRef) (verdict, error) {
@@ -55,7 +55,7 @@ func (n *notifications) remove(r *record, d *schema.NotificationRef) (verdict, e
 }
 
 func (n *notifications) wasRemoved(r *record, d *schema.NotificationRef, _ uint64) verdict {
-	return applied(schema.NotificationDeleted{NotificationID: d.NotificationID, DeletedBy: r.Actor.ID}, schema.UserRoom(r.Actor.ID))
+	return r.applied(schema.NotificationDeleted{NotificationID: d.NotificationID, DeletedBy: r.Actor.ID}, schema.UserRoom(r.Actor.ID))
 }
 
 func (m *mail) done(v verdict) verdict {

@@ -14,7 +14,7 @@ type head struct {
 	fate             fate
 	seq              uint64
 	comments, shares uint64
-	author           string
+	author           []byte
 }
 
 func (h head) encode(b []byte) []byte {
@@ -27,11 +27,11 @@ func (h head) encode(b []byte) []byte {
 
 func decodeHead(row []byte) head {
 	f := fields{row}
-	return head{fate(f.uint()), f.uint(), f.uint(), f.uint(), string(f.rest)}
+	return head{fate(f.uint()), f.uint(), f.uint(), f.uint(), f.rest}
 }
 
 func (h head) describe() Fields {
-	return Fields{{"fate", h.fate.String()}, {"seq", h.seq}, {"author", h.author}, {"comments", h.comments}, {"shares", h.shares}}
+	return Fields{{"fate", h.fate.String()}, {"seq", h.seq}, {"author", string(h.author)}, {"comments", h.comments}, {"shares", h.shares}}
 }
 
 func marker(on bool) byte {
@@ -99,18 +99,22 @@ func (f *feeds) createPost(r *record, d *schema.PostCreate) (verdict, error) {
 			return verdict{}, err
 		}
 	}
-	f.setPost(r.ID, head{seq: r.Seq, author: r.Actor.ID})
+	f.setPost(r.ID, head{seq: r.Seq, author: []byte(r.Actor.ID)})
 	f.bodies.put(seqKey(r.Seq), b.encode(f.bodies.blank()))
 	f.timelines.put(place(r.Actor.ID, r.Seq), timelineEntry{postID: r.ID}.encode(f.timelines.blank()))
 	f.countPosts(r.Actor.ID, 1)
-	return f.postCreated(r, d, 0), nil
+	return f.created(r, d), nil
 }
 
 func (f *feeds) postCreated(r *record, d *schema.PostCreate, _ uint64) verdict {
 	if _, ok := f.post(r.ID); !ok {
 		return void(schema.PostNotFound)
 	}
-	v := applied(schema.PostCreated{Post: schema.Post{
+	return f.created(r, d)
+}
+
+func (f *feeds) created(r *record, d *schema.PostCreate) verdict {
+	v := r.applied(schema.PostCreated{Post: schema.Post{
 		ID: r.ID, Author: r.Actor, Content: d.Content, Media: list(d.Media), Hashtags: list(d.Hashtags), CreatedAt: r.Time,
 	}}, schema.UserRoom(r.Actor.ID))
 	v.followersOf = r.Actor.ID
@@ -141,7 +145,7 @@ func (f *feeds) postUpdated(r *record, d *schema.PostUpdate, _ uint64) verdict {
 	if _, ok := f.post(d.PostID); !ok {
 		return void(schema.PostNotFound)
 	}
-	return applied(schema.PostUpdated{PostID: d.PostID, Content: d.Content, Hashtags: list(d.Hashtags), UpdatedAt: r.Time},
+	return r.applied(schema.PostUpdated{PostID: d.PostID, Content: d.Content, Hashtags: list(d.Hashtags), UpdatedAt: r.Time},
 		schema.PostRoom(d.PostID), schema.UserRoom(r.Actor.ID))
 }
 
@@ -152,15 +156,15 @@ func (f *feeds) deletePost(r *record, d *schema.PostRef) (verdict, error) {
 	if !ok {
 		return void(schema.PostNotFound), nil
 	}
-	f.setPost(d.PostID, head{fate: deleted, seq: h.seq})
 	f.bodies.remove(seqKey(h.seq))
-	f.timelines.remove(place(h.author, h.seq))
-	f.countPosts(h.author, -1)
+	f.timelines.remove(place(string(h.author), h.seq))
+	f.countPosts(string(h.author), -1)
+	f.setPost(d.PostID, head{fate: deleted, seq: h.seq})
 	return f.postDeleted(r, d, 0), nil
 }
 
 func (f *feeds) postDeleted(r *record, d *schema.PostRef, _ uint64) verdict {
-	v := applied(schema.PostDeleted{PostID: d.PostID, AuthorID: r.Actor.ID}, schema.PostRoom(d.PostID), schema.UserRoom(r.Actor.ID))
+	v := r.applied(schema.PostDeleted{PostID: d.PostID, AuthorID: r.Actor.ID}, schema.PostRoom(d.PostID), schema.UserRoom(r.Actor.ID))
 	v.closed = true
 	return v
 }

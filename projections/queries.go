@@ -21,7 +21,7 @@ func (v *View) Post(viewer, postID string) (schema.Post, error) {
 func (v *View) post(viewer, id string, h head) schema.Post {
 	b := decodeBody(v.state.feeds.bodies.get(seqKey(h.seq)))
 	p := schema.Post{
-		ID: id, Author: v.actor(h.author), Content: b.content,
+		ID: id, Author: v.actor(string(h.author)), Content: b.content,
 		Media: []schema.Media{}, Hashtags: b.hashtags,
 		CreatedAt: b.created, UpdatedAt: optional(b.updated),
 	}

@@ -146,7 +146,7 @@ func TestRebuildFindsAndHealsADifference(t *testing.T) {
 	w.tamper(func(tx *bolt.Tx) error {
 		likes := tx.Bucket([]byte("likes"))
 		return errors.Join(
-			likes.Bucket([]byte("posts")).Put([]byte(post), likeable{seq: 1, count: 7, author: "alice"}.encode(nil)),
+			likes.Bucket([]byte("posts")).Put([]byte(post), likeable{seq: 1, count: 7, author: []byte("alice")}.encode(nil)),
 			likes.Bucket([]byte("likes")).Put([]byte("a like too many"), present))
 	})
 	w.run()

@@ -28,7 +28,7 @@ func (c *conversations) delivered(r *record, d *schema.MessageRef) (verdict, err
 	}
 	m.delivered = p.number
 	c.setMembership(r.Actor.ID, d.ConversationID, m)
-	return discreet(h, c.messageDelivered(r, d, 0)), nil
+	return discreet(h, gotMessage(r, d, h)), nil
 }
 
 func (c *conversations) messageDelivered(r *record, d *schema.MessageRef, _ uint64) verdict {
@@ -36,10 +36,14 @@ func (c *conversations) messageDelivered(r *record, d *schema.MessageRef, _ uint
 	if !ok {
 		return void(schema.ConversationNotFound)
 	}
-	v := applied(schema.MessageDelivered{
+	return gotMessage(r, d, h)
+}
+
+func gotMessage(r *record, d *schema.MessageRef, h conversation) verdict {
+	v := r.applied(schema.MessageDelivered{
 		MessageID: d.MessageID, ConversationID: d.ConversationID, DeliveredTo: r.Actor.ID, DeliveredAt: r.Time,
-	}, schema.ConversationRoom(d.ConversationID), schema.UserRoom(r.Actor.ID))
-	return c.toOthers(h, d, r, v)
+	}, r.conversationRoom(d.ConversationID), schema.UserRoom(r.Actor.ID))
+	return toOthers(h, d, r, v)
 }
 
 func (c *conversations) read(r *record, d *schema.MessageRef) (verdict, error) {
@@ -52,7 +56,7 @@ func (c *conversations) read(r *record, d *schema.MessageRef) (verdict, error) {
 	}
 	c.markRead(h, &m, r.Actor.ID, p.number)
 	c.setMembership(r.Actor.ID, d.ConversationID, m)
-	v := discreet(h, c.messageRead(r, d, m.unread(h)))
+	v := discreet(h, readMessage(r, d, h, m.unread(h)))
 	v.number = p.number
 	return v, nil
 }
@@ -62,18 +66,22 @@ func (c *conversations) messageRead(r *record, d *schema.MessageRef, unread uint
 	if !ok {
 		return void(schema.ConversationNotFound)
 	}
+	return readMessage(r, d, h, unread)
+}
+
+func readMessage(r *record, d *schema.MessageRef, h conversation, unread uint64) verdict {
 	payload := schema.MessageRead{MessageID: d.MessageID, ConversationID: d.ConversationID, ReadBy: r.Actor.ID, ReadAt: r.Time}
-	v := counted(unread, payload, schema.ConversationRoom(d.ConversationID), schema.UserRoom(r.Actor.ID))
+	v := r.counted(unread, payload, r.conversationRoom(d.ConversationID), schema.UserRoom(r.Actor.ID))
 	payload.UnreadCount = new(int(unread))
 	v.own = payload
-	return c.toOthers(h, d, r, v)
+	return toOthers(h, d, r, v)
 }
 
 // toOthers says who is not told of a receipt: those for whom the message is before
 // their time and, of two who are alone with each other, who is across a block.
-func (c *conversations) toOthers(h conversation, d *schema.MessageRef, r *record, v verdict) verdict {
+func toOthers(h conversation, d *schema.MessageRef, r *record, v verdict) verdict {
 	if h.size <= maxReceipts {
-		v.except = c.later(d.ConversationID, d.MessageID)
+		v.of = *d
 	}
 	if !h.group {
 		v.apart = r.Actor.ID

@@ -40,10 +40,7 @@ func (s *state) stanceOf(e *schema.Event, user string, data any) (in stance, kno
 	case *schema.PostAction:
 		return s.toPost(user, d.PostID, d.Action)
 	case *schema.PostComment:
-		in, known = s.toPost(user, d.PostID, "")
-		_, _, answered, _ := s.feeds.comment(d.PostID, d.ParentID) // none: nobody's
-		in.blocked = in.blocked || s.graph.isBlocked(user, answered.author)
-		return in, known
+		return s.toAnswer(user, d)
 	case *schema.PostShare:
 		return s.toPost(user, d.PostID, "")
 	case *schema.CommentUpdate:
@@ -61,16 +58,9 @@ func (s *state) stanceOf(e *schema.Event, user string, data any) (in stance, kno
 	case *schema.ConversationCreate:
 		return s.toUsers(user, d.Participants), true
 	case *schema.ConversationUpdate:
-		in = s.toConversation(user, d.ConversationID)
-		h, _ := s.conversations.conversation(d.ConversationID)
-		in.blocked = h.group && s.toUsers(user, d.Updates.AddParticipants).blocked
-		return in, true
+		return s.toMore(user, d), true
 	case *schema.ConversationRef:
-		in = s.toConversation(user, d.ConversationID)
-		if h, _ := s.conversations.conversation(d.ConversationID); in.relation == schema.AsParticipant && (!h.group || h.creator == user) {
-			in.relation = schema.AsAuthor
-		}
-		return in, true
+		return s.toOwned(user, d.ConversationID), true
 	case *schema.ConversationAction:
 		return s.toConversation(user, d.ConversationID), true
 	case *schema.MessageList:
@@ -99,7 +89,20 @@ func (s *state) toPost(user, postID, action string) (stance, bool) {
 	if !ok {
 		return stance{}, false
 	}
-	return s.toUser(user, h.author, action), true
+	return s.toUser(user, string(h.author), action), true
+}
+
+// toAnswer is about a post and, where a comment answers one, that, too.
+func (s *state) toAnswer(user string, d *schema.PostComment) (stance, bool) {
+	h, ok := s.feeds.post(d.PostID)
+	if !ok {
+		return stance{}, false
+	}
+	in := s.toUser(user, string(h.author), "")
+	if !in.blocked && d.ParentID != "" {
+		in.blocked = s.graph.isBlocked(user, string(s.feeds.commenter(h, d.ParentID))) // none: nobody's
+	}
+	return in, true
 }
 
 // toComment is about a comment; ofPost: whose the post is, that is the comment, too.
@@ -108,7 +111,7 @@ func (s *state) toComment(user, postID, commentID string, ofPost bool) (stance, 
 	if code != "" {
 		return stance{}, false
 	}
-	if ofPost && h.author == user {
+	if ofPost && string(h.author) == user {
 		return stance{relation: schema.AsAuthor}, true
 	}
 	return s.toUser(user, c.author, ""), true
@@ -135,13 +138,38 @@ func (s *state) toUsers(user string, others []string) stance {
 // toConversation knows no author. Groups ignore blocks. To a conversation that is not
 // there everybody is a stranger.
 func (s *state) toConversation(user, id string) stance {
-	h, _, ok := s.conversations.enter(user, id)
+	in, _, _ := s.enter(user, id)
+	return in
+}
+
+// enter is toConversation, and what a participant finds there.
+func (s *state) enter(user, id string) (in stance, h conversation, m membership) {
+	h, m, ok := s.conversations.enter(user, id)
 	if !ok {
-		return stance{relation: schema.AsStranger}
+		return stance{relation: schema.AsStranger}, h, m
 	}
-	in := stance{relation: schema.AsParticipant}
+	in.relation = schema.AsParticipant
 	if !h.group {
-		in.blocked = s.toUsers(user, s.conversations.participants(id)).blocked
+		for other := range inRoster(s.conversations.rosters.get([]byte(id))) {
+			in.blocked = in.blocked || string(other) != user && s.graph.isBlocked(user, string(other))
+		}
+	}
+	return in, h, m
+}
+
+// toMore is about a group and those who are added to it.
+func (s *state) toMore(user string, d *schema.ConversationUpdate) stance {
+	in, h, _ := s.enter(user, d.ConversationID)
+	in.blocked = h.group && s.toUsers(user, d.Updates.AddParticipants).blocked
+	return in
+}
+
+// toOwned is about a conversation whose creator may do what others may not. One of two
+// is everybody's own.
+func (s *state) toOwned(user, id string) stance {
+	in, h, _ := s.enter(user, id)
+	if in.relation == schema.AsParticipant && (!h.group || string(h.creator) == user) {
+		in.relation = schema.AsAuthor
 	}
 	return in
 }
@@ -149,16 +177,15 @@ func (s *state) toConversation(user, id string) stance {
 // toMessage is about a message that a participant sees; gone: one that is not there
 // any more still is somebody's position.
 func (s *state) toMessage(user, id, messageID string, gone bool) (stance, bool) {
-	in := s.toConversation(user, id)
+	in, h, m := s.enter(user, id)
 	if in.relation == schema.AsStranger {
 		return in, true
 	}
-	h, m, _ := s.conversations.enter(user, id)
 	p, ok := s.conversations.sees(h, m, messageID)
 	if !ok || p.fate != there && !gone {
 		return stance{}, false
 	}
-	if p.sender == user {
+	if string(p.sender) == user {
 		in.relation = schema.AsAuthor
 	}
 	return in, true

@@ -3,6 +3,7 @@ package projections
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"slices"
@@ -262,47 +263,64 @@ func (s *state) decideAtHome(c *crew, r *record, v *verdict) {
 }
 
 // complete writes the answer, where somebody waits for it or a retry may, and
-// the push, where there is somebody to push to.
-func (s *state) complete(r *record, v *verdict, live bool) error {
-	if !live && r.Key == "" && v.FirstSeq == 0 {
-		return nil
-	}
-	p, err := s.push(r, v)
-	if err != nil {
-		return err
-	}
-	if v.Result = p.Data; p.Own != nil {
-		v.Result = p.Own
-	}
-	if live && v.Code == "" {
+// the push, where there is somebody to push to. Unless live the answer is in room that
+// the next one takes: what keeps it copies it.
+func (s *state) complete(r *record, v *verdict, live bool) (err error) {
+	switch {
+	case live && v.Code == "":
+		var p Push
+		if p, err = s.push(r, v); err != nil {
+			return err
+		}
+		if v.Result = p.Data; p.Own != nil {
+			v.Result = p.Own
+		}
 		p.Users = s.conversations.participants(v.participantsOf)
 		v.Pushes = []Push{p}
+	case live || r.Key != "" || v.FirstSeq != 0:
+		answer := v.payload
+		if v.own != nil {
+			answer = v.own
+		}
+		if v.Result, err = s.write(answer); live {
+			v.Result = bytes.Clone(v.Result)
+		}
 	}
-	return nil
+	return err
 }
 
-// push encodes what a verdict tells.
+// push encodes what a verdict tells, to be kept.
 func (s *state) push(r *record, v *verdict) (Push, error) {
-	p := Push{Event: r.Event, Rooms: v.rooms, FollowersOf: v.followersOf, Except: v.except, Apart: v.apart, Evicted: v.evicted, Closed: v.closed, Suspended: v.suspended}
+	s.name(v)
+	p := Push{
+		Event: r.Event, Rooms: append([]string(nil), v.rooms...), FollowersOf: v.followersOf, Except: s.conversations.later(v.of),
+		Apart: v.apart, Evicted: v.evicted, Closed: v.closed, Suspended: v.suspended,
+	}
+	text, err := s.write(v.payload)
+	p.Data = bytes.Clone(text)
+	if err == nil && v.own != nil {
+		text, err = s.write(v.own)
+		p.Own = bytes.Clone(text)
+	}
+	return p, err
+}
+
+// write encodes what somebody is told, in the room of what it encoded before.
+func (s *state) write(payload any) (json.RawMessage, error) {
 	var err error
-	if s.text, err = schema.AppendJSON(s.text[:0], v.payload); err != nil {
-		return p, fmt.Errorf("writing the answer: %w", err)
+	if s.text, err = schema.AppendJSON(s.text[:0], payload); err != nil {
+		return nil, fmt.Errorf("writing the answer: %w", err)
 	}
-	p.Data = bytes.Clone(s.text)
-	if v.own != nil {
-		if s.text, err = schema.AppendJSON(s.text[:0], v.own); err != nil {
-			return p, fmt.Errorf("writing the answer: %w", err)
-		}
-		p.Own = bytes.Clone(s.text)
-	}
-	return p, nil
+	return s.text, nil
 }
 
 // name fills in how the users go by whom a home knows by their ids alone.
 func (s *state) name(v *verdict) {
-	for _, a := range v.named {
-		u, _ := s.graph.user(a.ID)
-		*a = u.actor(a.ID)
+	for i := range v.named {
+		if a := &v.named[i]; a.Username == "" {
+			u, _ := s.graph.user(a.ID)
+			*a = u.actor(a.ID)
+		}
 	}
 }
 

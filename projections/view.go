@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"iter"
@@ -75,6 +76,7 @@ func (m *Models) Check(r eventlog.Record) Outcome {
 		var decided verdict
 		v.state.decide(&rec, &decided)
 		outcome = decided.Outcome
+		outcome.Result = bytes.Clone(outcome.Result)
 		return v.state.broken()
 	})
 	if err != nil {
