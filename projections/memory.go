@@ -1,6 +1,14 @@
 package projections
 
-import "unsafe"
+import (
+	"runtime/debug"
+	"unsafe"
+)
+
+// memory returns how many bytes the machine has, or the process may take (GOMEMLIMIT).
+func memory() int64 {
+	return min(machineMemory(), debug.SetMemoryLimit(-1))
+}
 
 // mapped is the size from which memory is taken beside the heap.
 const mapped = 4 << 20

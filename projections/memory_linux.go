@@ -23,5 +23,13 @@ func mapMemory(size int) []byte {
 	return memory
 }
 
+func machineMemory() int64 {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0
+	}
+	return int64(info.Totalram) * int64(info.Unit)
+}
+
 // unmapMemory gives memory back, which nobody may look at any more.
 func unmapMemory(memory []byte) { unix.Munmap(memory) }

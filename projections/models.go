@@ -26,7 +26,7 @@ type Config struct {
 	// the batch is in the file, and holds Run up until it returns. nil: nobody is told.
 	Deliver    func([]Applied)
 	MaxBatch   int                   // records a transaction, default 1024
-	LoadBytes  int                   // rows that a rebuild gathers before it writes them, default 256 MiB; while they are written as much comes together
+	LoadBytes  int                   // rows that a rebuild gathers before it writes them, default 1 GiB, or an eighth of the memory if that is less; while they are written as much comes together
 	Sync       bool                  // sync every batch: slower, but a power loss needs no rebuild
 	Background bool                  // read models of another version serve until a rebuild takes over; see version.go
 	KeepOld    time.Duration         // how long a replaced file is kept, default a day
@@ -41,9 +41,12 @@ type Config struct {
 // written once.
 const defaultMaxBatch = 1024
 
-// defaultLoadBytes has half a million records of a lifelike log written at a time: most
-// rows of busy users and of what is new are then written once for many changes.
-const defaultLoadBytes = 256 << 20
+// defaultLoadBytes has more than a million records of a lifelike log written at a time:
+// most rows of busy users and of what is new are then written once for many changes, and
+// the whole file (whole.go) seldom.
+func defaultLoadBytes() int {
+	return int(min(1<<30, max(memory()/8, 64<<20)))
+}
 
 // ErrClosed means that the read models were closed.
 var ErrClosed = errors.New("the read models are closed")
@@ -89,7 +92,7 @@ func Open(ctx context.Context, cfg Config) (*Models, error) {
 		cfg.MaxBatch = defaultMaxBatch
 	}
 	if cfg.LoadBytes <= 0 {
-		cfg.LoadBytes = defaultLoadBytes
+		cfg.LoadBytes = defaultLoadBytes()
 	}
 	if cfg.KeepOld <= 0 {
 		cfg.KeepOld = 24 * time.Hour
