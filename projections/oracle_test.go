@@ -25,7 +25,7 @@ func bare(t testing.TB, name string) *writer {
 		t.Fatalf("opening %s: %v", name, err)
 	}
 	t.Cleanup(func() { db.Close() })
-	w := newWriter(db, checkpoint{Epoch: "test", Versions: versions}, defaultLoadBytes, nil)
+	w := newWriter(db, checkpoint{Epoch: "test", Versions: versions}, defaultLoadBytes(), nil)
 	if err := w.prepare(); err != nil {
 		t.Fatalf("preparing %s: %v", name, err)
 	}
