@@ -9,32 +9,46 @@ import (
 // retries knows of which records a load may meet a retry: it has the hash of every key
 // that may still be remembered, and those of some that are not.
 type retries struct {
-	now, since schema.Time // log time, and when the newer of hashes was begun
-	newer      map[uint64]struct{}
-	older      map[uint64]struct{}
+	now, since   schema.Time // log time, and when newer was begun
+	newer, older hashes
+}
+
+// hashes is a set of them, or of all there are once it is full.
+type hashes map[uint64]struct{}
+
+// maxHashes bounds a set: some 150 MB. In a log that has more keys a day both crews work
+// as one.
+const maxHashes = 1 << 23
+
+func (h hashes) has(hash uint64) bool {
+	_, there := h[hash]
+	return there || len(h) >= maxHashes
+}
+
+func (h hashes) add(hash uint64) {
+	if len(h) < maxHashes {
+		h[hash] = struct{}{}
+	}
 }
 
 // newRetries makes one from the keys that are remembered in the file.
 func newRetries(t *table, tx *bolt.Tx) *retries {
-	r := &retries{newer: map[uint64]struct{}{}}
+	r := &retries{newer: hashes{}}
 	c := t.bucketIn(tx).Cursor()
 	for key, _ := c.First(); key != nil; key, _ = c.Next() {
-		r.newer[hashOf(key)] = struct{}{}
+		r.newer.add(hashOf(key))
 	}
 	return r
 }
 
-// may reports whether a record may repeat one that it was told of, and notes it.
+// may reports whether a record may repeat one that it was asked about, and notes it.
 func (t *retries) may(r *record) bool {
 	t.now = max(t.now, r.Time)
 	if t.now >= t.since+keyTTL { // all that is older is forgotten by now
-		t.since, t.older, t.newer = t.now, t.newer, make(map[uint64]struct{}, len(t.newer))
+		t.since, t.older, t.newer = t.now, t.newer, hashes{}
 	}
 	hash := hashOf(pair(r.Actor.ID, r.Key))
-	_, again := t.newer[hash]
-	if !again {
-		_, again = t.older[hash]
-		t.newer[hash] = struct{}{}
-	}
+	again := t.newer.has(hash) || t.older.has(hash)
+	t.newer.add(hash)
 	return again
 }
