@@ -4,7 +4,7 @@
 // A projector is a pure function of the record and its own bucket. For every
 // fact one projector is home: it decides whether the record is applied or void,
 // and the other projectors are given that outcome. The order for one record is
-// fixed: keys (is it a retry?), the home projector, the other projectors, and
+// fixed: keys (is it a retry?), the home projector, the other projectors, among them
 // keys again, which remembers the answer.
 //
 // Before its home, a record is held against the permissions of package schema: whose
@@ -49,6 +49,9 @@
 //     record is parked and the others carry on.
 //   - A projector reads and writes only its own top-level bucket. Queries may
 //     read all of them, at one position of the log.
+//   - What the second crew of projectors knows decides nothing of the first's (state.go),
+//     but for retries: so a load, which nobody waits for, has both work at once, the
+//     second a batch behind (writer.go).
 //   - A projector's version rises with every change of what it makes of a record: that
 //     is the promise by which a file is known to be this release's own. layout rises
 //     besides when older rows could be misread (version.go). Of another release's file

@@ -149,10 +149,10 @@ func newState(tx *bolt.Tx) *state {
 	}
 	s.second.members = []named{
 		{schema.HomeNotifications, &s.notifications},
-		{"keys", &s.keys},
 		{"presence", &s.presence},
 		{"history", &s.history},
 		{"tree", &s.tree},
+		{"keys", &s.keys},
 	}
 	s.bound = s.tables()
 	s.read(tx)
