@@ -85,8 +85,8 @@ func (w *writer) writeBuckets(f *pageFile, stored *bolt.Tx, l *loading) (root ui
 	return f.buckets(top), nil
 }
 
-// tablesInOrder sends each table once the rows that are to be written of it are in order: while
-// one table is written, the next ones are sorted.
+// tablesInOrder sends each table once what is to be written of it is in order: while one
+// table is written, the next ones are sorted.
 func (w *writer) tablesInOrder() <-chan *table {
 	tables := make(chan *table, len(w.state.bound))
 	go func() { // until the channel is closed
@@ -151,7 +151,7 @@ func (w *writer) replace(l *loading) error {
 	if w.serve != nil {
 		w.serve(db)
 	}
-	go old.Close() // waits for its readers, who may wait for what this goroutine holds
+	w.replaced.Go(old.Close) // once its readers are done, who may wait for what this goroutine holds
 	if db.NoSync {
 		return nil
 	}
