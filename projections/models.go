@@ -211,6 +211,15 @@ func (m *Models) Parked() []ParkedRecord {
 // Close makes the file durable and closes it once every transaction has ended. Run
 // must have returned.
 func (m *Models) Close() error {
+	err := m.close()
+	if m.writer == nil { // see OpenReadOnly
+		return err
+	}
+	// While applying is not held, which the readers of replaced files may wait for.
+	return errors.Join(err, m.writer.replaced.Wait())
+}
+
+func (m *Models) close() error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
 	m.file.Lock()

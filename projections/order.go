@@ -8,34 +8,28 @@ import (
 	"slices"
 )
 
-// inOrder returns the rows that were written in the order of their keys. Most tables'
-// rows are written in it.
-func (b *buffer) inOrder() []row {
-	if slices.IsSortedFunc(b.marked, b.byKey) {
-		return b.marked
-	}
-	rows := make([]gathered, len(b.marked))
-	for i, r := range b.marked {
-		rows[i].row = r
-	}
-	s := sorter{buffer: b}
-	s.sort(rows, 0)
-	for i, g := range rows {
-		b.marked[i] = g.row
-	}
-	return b.marked
-}
-
 // written yields the rows that were written in the order of their keys, those that were
 // removed without a value.
 func (b *buffer) written() iter.Seq2[[]byte, []byte] {
+	b.inOrder()
+	return b.writtenRows()
+}
+
+// writtenRows is written once the rows are in order.
+func (b *buffer) writtenRows() iter.Seq2[[]byte, []byte] {
 	return func(yield func([]byte, []byte) bool) {
-		for _, r := range b.inOrder() {
+		for _, r := range b.marked {
 			if b.is(r, dirty) && !yield(b.key(r), b.value(r)) {
 				return
 			}
 		}
 	}
+}
+
+// inOrder returns the rows that were written in the order of their keys.
+func (b *buffer) inOrder() []row {
+	new(sorter).order(b)
+	return b.marked
 }
 
 func (b *buffer) byKey(r, s row) int { return bytes.Compare(b.key(r), b.key(s)) }
@@ -44,9 +38,11 @@ func (b *buffer) byKey(r, s row) int { return bytes.Compare(b.key(r), b.key(s)) 
 // look costs more than all else. So it gathers eight bytes of each, those behind what all
 // begin with, and distributes the rows by these: a radix sort from the most significant
 // digit on. Rows that have all eight in common are then sorted by what follows.
+//
+// It may be used for one buffer after the other: it keeps its memory.
 type sorter struct {
 	*buffer
-	spare []gathered
+	rows, spare []gathered
 }
 
 // gathered is a row with eight bytes of its key.
@@ -57,6 +53,22 @@ type gathered struct {
 
 // fewRows are sorted faster by comparing them.
 const fewRows = 32
+
+// order puts the rows that were written into a buffer in the order of their keys, in
+// which those of many tables were written.
+func (s *sorter) order(b *buffer) {
+	if slices.IsSortedFunc(b.marked, b.byKey) {
+		return
+	}
+	s.buffer, s.rows = b, s.rows[:0]
+	for _, r := range b.marked {
+		s.rows = append(s.rows, gathered{row: r})
+	}
+	s.sort(s.rows, 0)
+	for i, g := range s.rows {
+		b.marked[i] = g.row
+	}
+}
 
 // sort sorts rows whose keys are the same up to a place.
 func (s *sorter) sort(rows []gathered, from int) {

@@ -174,9 +174,9 @@ func (m *Models) rebuild(ctx context.Context, alone bool, o RebuildOptions) (Reb
 	case m.isServing(db):
 		return report, errors.Join(err, m.secureOld())
 	case b.damaged || err == nil && report.Equal(): // of no use to the next one
-		return report, errors.Join(err, db.Close(), removeAll(path, path+suffixDirty))
+		return report, errors.Join(err, b.writer.close(), removeAll(path, path+suffixDirty))
 	}
-	return report, errors.Join(err, closeClean(db, path))
+	return report, errors.Join(err, closeClean(db, path), b.writer.replaced.Wait())
 }
 
 // serving returns the file that readers are given now.
@@ -240,7 +240,7 @@ func (b *rebuild) run(ctx context.Context, o RebuildOptions) (RebuildReport, err
 		return report, err
 	}
 	report.TookOver = true
-	return report, old.Close() // waits for its readers
+	return report, old.close()
 }
 
 const (

@@ -152,5 +152,5 @@ func (b *rebuild) goBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return replaced.Close()
+	return replaced.close()
 }

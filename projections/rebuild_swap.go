@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"roomlog/schema"
 )
 
@@ -127,8 +125,8 @@ func (m *Models) secureOld() error {
 }
 
 // takeOver catches up between two batches of Run and serves from the new file, which
-// is path+from so far. It returns the old one.
-func (b *rebuild) takeOver(ctx context.Context, from string) (old *bolt.DB, err error) {
+// is path+from so far. It returns the old one's writer.
+func (b *rebuild) takeOver(ctx context.Context, from string) (old *writer, err error) {
 	m := b.models
 	m.applying.Lock() // Close waits for it, too
 	defer m.applying.Unlock()
@@ -162,7 +160,7 @@ func (b *rebuild) takeOver(ctx context.Context, from string) (old *bolt.DB, err 
 	b.writer.path, b.writer.serve = m.cfg.Path, m.serve
 	m.file.Lock()
 	defer m.file.Unlock()
-	old, m.db, m.writer, m.stale = m.db, b.writer.db, b.writer, false
+	old, m.db, m.writer, m.stale = m.writer, b.writer.db, b.writer, false
 	m.advance(m.writer.at.Seq)
 	return old, nil
 }

@@ -59,14 +59,19 @@ func (w *writer) writeBuckets(f *pageFile, stored *bolt.Tx, l *loading) (root ui
 		bucketMeta:   f.rows(1, sorted(map[string][]byte{string(checkpointKey): at})),
 		bucketParked: f.rows(1, merged(before, sorted(parked))),
 	}
-	tables := map[string]map[string]uint64{} // of each projector
-	for _, t := range w.state.bound {
-		if tables[t.projector] == nil {
-			tables[t.projector] = map[string]uint64{}
+	roots := map[string]map[string]uint64{} // of each projector
+	tables := w.tablesInOrder()
+	defer func() { // also when a damaged page is met with
+		for range tables {
+		}
+	}()
+	for t := range tables {
+		if roots[t.projector] == nil {
+			roots[t.projector] = map[string]uint64{}
 		}
 		n, size := 0, 0
-		tables[t.projector][t.name] = f.rows(t.fill, merged(t.bucketIn(stored).Cursor(), func(yield func([]byte, []byte) bool) {
-			for key, value := range t.behind.written() {
+		roots[t.projector][t.name] = f.rows(t.fill, merged(t.bucketIn(stored).Cursor(), func(yield func([]byte, []byte) bool) {
+			for key, value := range t.behind.writtenRows() {
 				if n, size = n+1, size+len(key)+len(value); !yield(key, value) {
 					return
 				}
@@ -74,10 +79,25 @@ func (w *writer) writeBuckets(f *pageFile, stored *bolt.Tx, l *loading) (root ui
 		}))
 		w.written.add(t.projector, n, size)
 	}
-	for projector, roots := range tables {
-		top[projector] = f.buckets(roots)
+	for projector, of := range roots {
+		top[projector] = f.buckets(of)
 	}
 	return f.buckets(top), nil
+}
+
+// tablesInOrder sends each table once what is to be written of it is in order: while one
+// table is written, the next ones are sorted.
+func (w *writer) tablesInOrder() <-chan *table {
+	tables := make(chan *table, len(w.state.bound))
+	go func() { // until the channel is closed
+		defer close(tables)
+		var s sorter
+		for _, t := range w.state.bound {
+			s.order(&t.behind)
+			tables <- t
+		}
+	}()
+	return tables
 }
 
 // merged yields the rows behind a cursor as they are after changes, which ascend and
@@ -131,7 +151,7 @@ func (w *writer) replace(l *loading) error {
 	if w.serve != nil {
 		w.serve(db)
 	}
-	go old.Close() // waits for its readers, who may wait for what this goroutine holds
+	w.replaced.Go(old.Close) // once its readers are done, who may wait for what this goroutine holds
 	if db.NoSync {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 	"pgregory.net/rapid"
@@ -144,9 +145,54 @@ func TestReadersOfAReplacedFile(t *testing.T) {
 	if w.beside() != "" {
 		t.Errorf("beside the read models are %s", w.beside())
 	}
-	w.close() // does not wait for the reader
+	before.Rollback()
+	w.close()
 	w.run()
 	w.rebuild()
+}
+
+// A file whose place another took is closed by nobody but Close, or the end of a rebuild:
+// they return once its readers are done, one of whom may meet with damage meanwhile.
+func TestTheEndWaitsForReplacedFiles(t *testing.T) {
+	for name, end := range map[string]func(*world) error{
+		"close": func(w *world) error {
+			w.stop()
+			err := <-w.done
+			w.stop = nil
+			return errors.Join(err, w.models.Close())
+		},
+		"rebuild": func(w *world) error { _, err := w.models.Rebuild(w.t.Context(), nil); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.append(traffic(1000, 50)...)
+			w.open()
+			before, err := w.models.read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.follow()
+			if w.models.serving() == before.DB() {
+				t.Fatal("no whole file was made")
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- end(w) }()
+			select {
+			case err := <-ended:
+				t.Errorf("it did not wait for the reader: %v", err)
+				ended <- nil
+			case <-time.After(200 * time.Millisecond):
+			}
+			if err := w.models.condemn(before.DB(), errDamaged); err != errDamaged {
+				t.Errorf("the reader who met with damage: %v", err)
+			}
+			before.Rollback()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			w.close()
+		})
+	}
 }
 
 // A process that ends while it writes a whole file leaves a piece of one, which the next

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sync/errgroup"
 
 	"roomlog/eventlog"
 	"roomlog/schema"
@@ -37,6 +38,8 @@ type writer struct {
 
 	path  string         // of db, where whole.go puts another; "": it does not
 	serve func(*bolt.DB) // has readers given that one instead of db; nil: there are none
+
+	replaced errgroup.Group // closes the files whose place another took; close waits for it
 }
 
 // loading is what was decided in one go, on its way to the file.
@@ -96,6 +99,9 @@ func newWriter(db *bolt.DB, at checkpoint, most int, fault func(string, *eventlo
 	}
 	return w
 }
+
+// close closes the file, and all those that were replaced, once their readers are done.
+func (w *writer) close() error { return errors.Join(w.db.Close(), w.replaced.Wait()) }
 
 // prepare makes the buckets of an empty file, with a checkpoint before the first
 // record.
