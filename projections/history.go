@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bytes"
 	"encoding/binary"
 	"iter"
 	"math"
@@ -22,10 +23,22 @@ type history struct {
 	voids table // place → code of a record that was not applied
 
 	counts table // place → the count that the push of the record carried
+
+	mentioned []mentioned // by the record at work
+	text      []byte      // the keys in it
+}
+
+// mentioned is a name that a record is listed under.
+type mentioned struct {
+	open   []byte // the key of its open chunk
+	reason uint64
 }
 
 // chunkLength bounds what one record rewrites: some 200 bytes.
 const chunkLength = 64
+
+// newChunk is room for the first entries.
+const newChunk = 32
 
 // openChunk is the key's place of the chunk that is still filling.
 const openChunk = math.MaxUint64
@@ -49,20 +62,17 @@ type mention struct {
 // A chunk is its length, its last place, and for each entry the distance from the
 // one before (the first: from 0), shifted, with the reasons below.
 
-func (h *history) add(name string, m mention) {
-	key := place(name, openChunk)
-	row := h.names.get(key)
-	if row == nil {
-		h.names.put(key, appendMention(h.names.blank(), nil, m))
-		return
-	}
-	chunk := appendMention(h.names.blank(), row, m)
+// add adds to the chunk that is under an open key, which it may spoil.
+func (h *history) add(open []byte, m mention) {
+	at := h.names.hold(open, newChunk)
+	chunk := appendMention(h.names.blank(), h.names.value(at), m)
 	if chunk[0] < chunkLength {
-		h.names.put(key, chunk)
+		h.names.write(at, chunk)
 		return
 	}
-	h.names.put(place(name, m.seq), chunk)
-	h.names.remove(key)
+	h.names.erase(at)
+	binary.BigEndian.PutUint64(open[len(open)-8:], m.seq)
+	h.names.put(open, chunk)
 }
 
 // appendMention appends to dst the chunk old with m added; old nil: a new one.
@@ -150,50 +160,45 @@ func (h *history) observe(r *record, v *verdict) error {
 	if v.count != 0 {
 		h.counts.put(seqKey(r.Seq), binary.AppendUvarint(h.counts.blank(), v.count))
 	}
-	var listed [6]struct {
-		name   string
-		reason uint64
-	}
-	names := listed[:0]
-	list := func(name string, reason uint64) {
-		// A foreign record may hold any text; a zero byte would make it part of
-		// another name's list.
-		if name == "" || len(name) > maxName || strings.IndexByte(name, 0) >= 0 {
-			return
-		}
-		for i := range names {
-			if names[i].name == name {
-				names[i].reason |= reason
-				return
-			}
-		}
-		names = append(names, struct {
-			name   string
-			reason uint64
-		}{name, reason})
-	}
-	if r.Actor.ID != "" {
-		list(schema.UserRoom(r.Actor.ID), asActor)
-	}
-	list(r.Entity, asEntity)
+	h.mentioned, h.text = h.mentioned[:0], h.text[:0]
+	h.list("user:", r.Actor.ID, asActor)
+	h.list("", r.Entity, asEntity)
 	if v.Code == "" {
 		for _, room := range v.rooms {
-			list(room, asRoom)
+			h.list("", room, asRoom)
 		}
-		if v.followersOf != "" {
-			list(schema.UserRoom(v.followersOf), asAudience)
-		}
+		h.list("user:", v.followersOf, asAudience)
 		for _, user := range v.recipients {
-			list(schema.UserRoom(user), asRecipient)
+			h.list("user:", user, asRecipient)
 		}
-		if v.participantsOf != "" {
-			list(schema.ConversationRoom(v.participantsOf), asAudience)
-		}
+		h.list("conversation:", v.participantsOf, asAudience)
 	}
-	for _, n := range names {
-		h.add(n.name, mention{r.Seq, n.reason})
+	for _, n := range h.mentioned {
+		h.add(n.open, mention{r.Seq, n.reason})
 	}
 	return nil
+}
+
+// list has the record at work listed under the name that is kind and id, unless id is
+// empty. Names are made as the keys of their open chunks, in memory that is used again.
+func (h *history) list(kind, id string, reason uint64) {
+	// A foreign record may hold any text; a zero byte would make it part of
+	// another name's list.
+	if id == "" || len(kind)+len(id) > maxName || strings.IndexByte(id, 0) >= 0 {
+		return
+	}
+	before := len(h.text)
+	h.text = append(append(append(h.text, kind...), id...), 0)
+	h.text = binary.BigEndian.AppendUint64(h.text, openChunk)
+	open := h.text[before:]
+	for i := range h.mentioned {
+		if n := &h.mentioned[i]; bytes.Equal(n.open, open) {
+			n.reason |= reason
+			h.text = h.text[:before]
+			return
+		}
+	}
+	h.mentioned = append(h.mentioned, mentioned{open, reason})
 }
 
 // maxName is longer than any name of a valid record and well within bbolt's keys.

@@ -130,6 +130,8 @@ type record struct {
 	err   error // why no projector can apply it; home and data are then nil
 	leaf  tlog.Hash
 
+	command [16]byte // its hash, where it has a key: what a retry must be like
+
 	subject *subject  // what a report or a removal is about, as the home decides or tells; nil otherwise
 	rooms   [2]string // room for those of its verdict, which mostly has no more
 }
@@ -225,6 +227,9 @@ func (rec *record) decode(r *eventlog.Record) {
 	rec.home, rec.event = home, event
 	if rec.Actor.Username == "" {
 		rec.Actor.Username = rec.Actor.ID
+	}
+	if rec.Key != "" {
+		rec.command = commandHash(rec)
 	}
 }
 

@@ -76,13 +76,11 @@ func (k *keys) lookUp(r *record) verdict {
 	if row == nil {
 		return verdict{}
 	}
-	now, _, _ := k.state()
-	now = max(now, r.Time)
 	first := decodeAnswer(row)
-	switch {
-	case first.at+keyTTL <= now:
+	switch now, _, _ := clockIn(k.clock.get(clockRow)); {
+	case first.at+keyTTL <= max(now, r.Time): // it is forgotten, or about to be
 		return verdict{}
-	case first.hash != commandHash(r):
+	case first.hash != r.command:
 		return void(schema.KeyReused)
 	}
 	v := void(schema.DuplicateKey)
@@ -91,60 +89,60 @@ func (k *keys) lookUp(r *record) verdict {
 	return v
 }
 
-// observe moves log time on and remembers the answer of an applied record.
+// observe moves log time on, forgets what is due, and remembers the answer of an
+// applied record.
 func (k *keys) observe(r *record, v *verdict) error {
-	k.tick(r.Time)
-	if r.Key == "" || v.Code != "" {
-		return nil
+	clock := k.clock.hold(clockRow, 3*binary.MaxVarintLen64)
+	before, first, next := clockIn(k.clock.value(clock))
+	now, head, tail := max(before, r.Time), k.forget(first, next, max(before, r.Time)), next
+	if r.Key != "" && v.Code == "" {
+		k.remember(r, v, now, tail)
+		tail++
 	}
-	now, head, tail := k.state()
-	a := answer{at: now, seq: r.Seq, hash: commandHash(r), result: v.Result}
-	k.answers.put(pair(r.Actor.ID, r.Key), a.encode(k.answers.blank()))
-	item := appendTime(k.queue.blank(), now)
-	item = binary.AppendUvarint(item, r.Seq)
-	item = append(item, pair(r.Actor.ID, r.Key)...)
-	k.queue.put(seqKey(tail), item)
-	k.setState(now, head, tail+1)
+	if now != before || head != first || tail != next {
+		b := appendTime(k.clock.blank(), now)
+		b = binary.AppendUvarint(b, head)
+		k.clock.write(clock, binary.AppendUvarint(b, tail))
+	}
 	return nil
 }
 
-// tick moves log time on and forgets what is due.
-func (k *keys) tick(t schema.Time) {
-	now, head, tail := k.state()
-	start := head
-	for ; head < tail && head < start+expiriesPerRecord; head++ {
+// forget forgets the answers at the head of the queue that are due, and returns where
+// it begins then.
+func (k *keys) forget(head, tail uint64, now schema.Time) uint64 {
+	for end := min(tail, head+expiriesPerRecord); head < end; head++ {
 		f := fields{k.queue.get(seqKey(head))}
 		at, seq, key := f.time(), f.uint(), f.rest
-		if at+keyTTL > max(now, t) {
+		if at+keyTTL > now {
 			break
 		}
 		// The key may have been given a new answer after this one was due.
-		if row := k.answers.get(key); row != nil && decodeAnswer(row).seq == seq {
-			k.answers.remove(key)
+		if answer := k.answers.hold(key, 0); k.answers.value(answer) != nil && decodeAnswer(k.answers.value(answer)).seq == seq {
+			k.answers.erase(answer)
 		}
 		k.queue.remove(seqKey(head))
 	}
-	if t > now || head != start {
-		now = max(now, t)
-		k.setState(now, head, tail)
-	}
+	return head
+}
+
+func (k *keys) remember(r *record, v *verdict, now schema.Time, tail uint64) {
+	key := pair(r.Actor.ID, r.Key)
+	a := answer{at: now, seq: r.Seq, hash: r.command, result: v.Result}
+	k.answers.put(key, a.encode(k.answers.blank()))
+	item := appendTime(k.queue.blank(), now)
+	item = binary.AppendUvarint(item, r.Seq)
+	k.queue.put(seqKey(tail), append(item, key...))
 }
 
 var clockRow = []byte("clock")
 
-func (k *keys) state() (now schema.Time, head, tail uint64) {
-	row := k.clock.get(clockRow)
+// clockIn reads log time, and where the queue begins and ends.
+func clockIn(row []byte) (now schema.Time, head, tail uint64) {
 	if row == nil {
 		return 0, 0, 0
 	}
 	f := fields{row}
 	return f.time(), f.uint(), f.uint()
-}
-
-func (k *keys) setState(now schema.Time, head, tail uint64) {
-	b := appendTime(k.clock.blank(), now)
-	b = binary.AppendUvarint(b, head)
-	k.clock.put(clockRow, binary.AppendUvarint(b, tail))
 }
 
 func queued(_, row []byte) Fields {

@@ -1,6 +1,10 @@
 package projections
 
-import "roomlog/schema"
+import (
+	"encoding/binary"
+
+	"roomlog/schema"
+)
 
 // presence is when users were last seen, as far as facts tell. Who is online is
 // not in the log.
@@ -9,7 +13,10 @@ type presence struct {
 }
 
 func (p *presence) seen(user string) (t schema.Time, ok bool) {
-	row := p.lastSeen.get([]byte(user))
+	return timeIn(p.lastSeen.get([]byte(user)))
+}
+
+func timeIn(row []byte) (t schema.Time, ok bool) {
 	if row == nil {
 		return 0, false
 	}
@@ -22,8 +29,9 @@ func (p *presence) observe(r *record, v *verdict) error {
 		return nil
 	}
 	// Times of records from several gateways need not ascend.
-	if last, ok := p.seen(r.Actor.ID); !ok || r.Time > last {
-		p.lastSeen.put([]byte(r.Actor.ID), appendTime(p.lastSeen.blank(), r.Time))
+	at := p.lastSeen.hold([]byte(r.Actor.ID), binary.MaxVarintLen64)
+	if last, ok := timeIn(p.lastSeen.value(at)); !ok || r.Time > last {
+		p.lastSeen.write(at, appendTime(p.lastSeen.blank(), r.Time))
 	}
 	return nil
 }

@@ -114,18 +114,42 @@ func (t *table) get(key []byte) []byte {
 	if value, ok := t.remembered(hash, key); ok {
 		return value
 	}
-	if t.stored != nil && !t.stored.has(hash) {
-		return nil
-	}
-	t.batch.inDB = true
-	value := t.lookup(key)
-	t.batch.inDB = false
-	if !t.batch.keeps {
+	value, asked := t.fetch(hash, key)
+	if !asked || !t.batch.keeps {
 		return value
 	}
 	r := t.rowOf(hash, key, len(value))
 	t.set(r, value)
 	return t.value(r)
+}
+
+// hold returns the row of a key, in the buffer: with write it is a get and a put for
+// one search. One that is new has room for a value.
+func (t *table) hold(key []byte, room int) row {
+	hash := hashOf(key)
+	r := t.find(hash, key)
+	if r == 0 {
+		var value []byte
+		if older := t.behind.find(hash, key); older != 0 {
+			value = t.behind.value(older)
+		} else {
+			value, _ = t.fetch(hash, key)
+		}
+		r = t.rowOf(hash, key, max(room, len(value)))
+		t.set(r, value)
+	}
+	return r
+}
+
+// fetch returns the row of a key as the file has it, if it need be asked.
+func (t *table) fetch(hash uint64, key []byte) (value []byte, asked bool) {
+	if t.stored != nil && !t.stored.has(hash) {
+		return nil, false
+	}
+	t.batch.inDB = true
+	value = t.lookup(key)
+	t.batch.inDB = false
+	return value, true
 }
 
 // remembered returns the row of a key as the buffers have it, if they do.
@@ -158,6 +182,11 @@ func (t *table) put(key, value []byte) {
 	if r == 0 {
 		r = t.rowOf(hashOf(key), key, len(value)+len(value)/4)
 	}
+	t.write(r, value)
+}
+
+// write is put for a row in the buffer.
+func (t *table) write(r row, value []byte) {
 	b, was := t.batch, t.value(r)
 	b.undo, b.was = append(b.undo, change{t, r, t.flags(r), len(was)}), append(b.was, was...)
 	t.set(r, value)
@@ -174,8 +203,11 @@ func (t *table) blank() []byte {
 
 // remove deletes a row; one that is not there is no error. Of one that the file does
 // not have nothing is left.
-func (t *table) remove(key []byte) {
-	t.put(key, nil)
+func (t *table) remove(key []byte) { t.erase(t.rowOf(hashOf(key), key, 0)) }
+
+// erase is remove for a row in the buffer.
+func (t *table) erase(r row) {
+	t.write(r, nil)
 	if c := t.batch.undo[len(t.batch.undo)-1]; t.is(c.row, fresh) {
 		t.batch.gone = append(t.batch.gone, c)
 	}
