@@ -10,22 +10,22 @@ import (
 // that may still be remembered, and those of some that are not.
 type retries struct {
 	now, since   schema.Time // log time, and when newer was begun
-	newer, older hashes
+	newer, older keySet
 }
 
-// hashes is a set of them, or of all there are once it is full.
-type hashes map[uint64]struct{}
+// keySet is a set of them, or of all there are once it is full.
+type keySet map[uint64]struct{}
 
 // maxHashes bounds a set: some 150 MB. In a log that has more keys a day both crews work
 // as one.
 const maxHashes = 1 << 23
 
-func (h hashes) has(hash uint64) bool {
+func (h keySet) has(hash uint64) bool {
 	_, there := h[hash]
 	return there || len(h) >= maxHashes
 }
 
-func (h hashes) add(hash uint64) {
+func (h keySet) add(hash uint64) {
 	if len(h) < maxHashes {
 		h[hash] = struct{}{}
 	}
@@ -33,7 +33,7 @@ func (h hashes) add(hash uint64) {
 
 // newRetries makes one from the keys that are remembered in the file.
 func newRetries(t *table, tx *bolt.Tx) *retries {
-	r := &retries{newer: hashes{}}
+	r := &retries{newer: keySet{}}
 	c := t.bucketIn(tx).Cursor()
 	for key, _ := c.First(); key != nil; key, _ = c.Next() {
 		r.newer.add(hashOf(key))
@@ -45,7 +45,7 @@ func newRetries(t *table, tx *bolt.Tx) *retries {
 func (t *retries) may(r *record) bool {
 	t.now = max(t.now, r.Time)
 	if t.now >= t.since+keyTTL { // all that is older is forgotten by now
-		t.since, t.older, t.newer = t.now, t.newer, hashes{}
+		t.since, t.older, t.newer = t.now, t.newer, keySet{}
 	}
 	hash := hashOf(pair(r.Actor.ID, r.Key))
 	again := t.newer.has(hash) || t.older.has(hash)

@@ -10,7 +10,7 @@ import (
 // A key may come again for as long as it is remembered, that of another user may not, and
 // when there are more keys than are counted every one may.
 func TestRetriesForgetNoKeyThatIsRemembered(t *testing.T) {
-	all := &retries{newer: hashes{}}
+	all := &retries{newer: keySet{}}
 	asked := func(at schema.Time, user, key string) bool {
 		r := record{}
 		r.Time, r.Actor.ID, r.Key = at, user, key
