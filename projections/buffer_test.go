@@ -16,7 +16,7 @@ func TestBufferIsAMap(t *testing.T) {
 		var b buffer
 		for range 2 {
 			want := map[string]string{}
-			keys := rapid.SliceOfN(rapid.StringMatching(`(user:)?[ab\x00]{0,12}x`), 1, 300).Draw(t, "keys")
+			keys := rapid.SliceOfN(rapid.StringMatching(`(user:)?[ab\x00]{0,12}x|\x00{6}[\x00-\x7f]{2}`), 1, 300).Draw(t, "keys")
 			for n, key := range keys {
 				hash := hashOf([]byte(key))
 				r := b.row(hash, []byte(key))
@@ -74,27 +74,54 @@ func TestBufferOfGreatRows(t *testing.T) {
 	}
 }
 
+// Places have slots side by side, and no search for one is long, however far apart they
+// are.
+func TestBufferOfPlaces(t *testing.T) {
+	for _, apart := range []uint64{1, 3, 8, 64, 1000, 1 << 16} {
+		var b buffer
+		const n = 100_000
+		far := 0
+		for i := range uint64(n) {
+			key := seqKey(1 + i*apart)
+			hash := hashOf(key)
+			r := b.insert(hash, key, 0)
+			for at := b.home(hash); b.slots[at].row() != r; at = (at + 1) & (len(b.slots) - 1) {
+				far++
+			}
+		}
+		if far > 16*n || apart == 1 && far > n {
+			t.Errorf("places %d apart are %.1f slots from where they are looked for", apart, float64(far)/n)
+		}
+	}
+}
+
 // A filter never says no of a key that it has, seldom yes of another, and says when
 // it is full.
 func TestFilter(t *testing.T) {
 	var f filter
-	const n = 200_000
-	for i := range n {
-		if !f.add(hashOf([]byte(fmt.Sprint("key", i)))) {
-			t.Fatal("it is full")
+	const n = 100_000
+	name := func(i int) uint64 { return hashOf([]byte(fmt.Sprint("key", i))) }
+	place := func(i int) uint64 { return hashOf(seqKey(uint64(i))) }
+	for _, hash := range []func(int) uint64{name, place} {
+		for i := range n {
+			if !f.add(hash(i)) {
+				t.Fatal("it is full")
+			}
 		}
 	}
-	wrong := 0
-	for i := range n {
-		if !f.has(hashOf([]byte(fmt.Sprint("key", i)))) {
-			t.Fatalf("it does not have key %d", i)
+	for _, hash := range []func(int) uint64{name, place} {
+		wrong := 0
+		for i := range n {
+			if !f.has(hash(i)) {
+				t.Fatalf("it does not have key %d", i)
+			}
+			if f.has(hash(n + i)) {
+				wrong++
+			}
 		}
-		if f.has(hashOf([]byte(fmt.Sprint("other", i)))) {
-			wrong++
+		if wrong > n/20 {
+			t.Errorf("it takes %d of %d others for its own", wrong, n)
 		}
-	}
-	if wrong > n/20 {
-		t.Errorf("it takes %d of %d others for its own", wrong, n)
 	}
 	for f.layers[len(f.layers)-1].room > 0 {
 		f.layers[len(f.layers)-1].room--

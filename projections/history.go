@@ -64,7 +64,7 @@ type mention struct {
 
 // add adds to the chunk that is under an open key, which it may spoil.
 func (h *history) add(open []byte, m mention) {
-	at := h.names.hold(open, newChunk)
+	at := h.names.hold(hashOf(open), open, newChunk)
 	chunk := appendMention(h.names.blank(), h.names.value(at), m)
 	if chunk[0] < chunkLength {
 		h.names.write(at, chunk)

@@ -131,6 +131,7 @@ type record struct {
 	leaf  tlog.Hash
 
 	command [16]byte // its hash, where it has a key: what a retry must be like
+	hashes  hashes   // of keys by which it is decided and noted
 
 	subject *subject  // what a report or a removal is about, as the home decides or tells; nil otherwise
 	rooms   [2]string // room for those of its verdict, which mostly has no more
@@ -216,6 +217,7 @@ func decode(r eventlog.Record) (rec record) {
 // decode makes rec what a record is for the projectors, whatever it was.
 func (rec *record) decode(r *eventlog.Record) {
 	*rec = record{Record: *r, leaf: LeafHash(r)}
+	rec.hashes = hashesOf(r)
 	home, event, err := factOf(r)
 	if err == nil {
 		rec.Data, rec.data, err = home.decodeAs(event, r.Version, r.Data)

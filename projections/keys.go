@@ -92,9 +92,10 @@ func (k *keys) lookUp(r *record) verdict {
 // observe moves log time on, forgets what is due, and remembers the answer of an
 // applied record.
 func (k *keys) observe(r *record, v *verdict) error {
-	clock := k.clock.hold(clockRow, 3*binary.MaxVarintLen64)
+	clock := k.clock.hold(hashOf(clockRow), clockRow, 3*binary.MaxVarintLen64)
 	before, first, next := clockIn(k.clock.value(clock))
-	now, head, tail := max(before, r.Time), k.forget(first, next, max(before, r.Time)), next
+	now := max(before, r.Time)
+	head, tail := k.forget(first, next, now), next
 	if r.Key != "" && v.Code == "" {
 		k.remember(r, v, now, tail)
 		tail++
@@ -117,7 +118,8 @@ func (k *keys) forget(head, tail uint64, now schema.Time) uint64 {
 			break
 		}
 		// The key may have been given a new answer after this one was due.
-		if answer := k.answers.hold(key, 0); k.answers.value(answer) != nil && decodeAnswer(k.answers.value(answer)).seq == seq {
+		answer := k.answers.hold(hashOf(key), key, 0)
+		if row := k.answers.value(answer); row != nil && decodeAnswer(row).seq == seq {
 			k.answers.erase(answer)
 		}
 		k.queue.remove(seqKey(head))

@@ -29,7 +29,7 @@ func (p *presence) observe(r *record, v *verdict) error {
 		return nil
 	}
 	// Times of records from several gateways need not ascend.
-	at := p.lastSeen.hold([]byte(r.Actor.ID), binary.MaxVarintLen64)
+	at := p.lastSeen.hold(r.hashes.actor, []byte(r.Actor.ID), binary.MaxVarintLen64)
 	if last, ok := timeIn(p.lastSeen.value(at)); !ok || r.Time > last {
 		p.lastSeen.write(at, appendTime(p.lastSeen.blank(), r.Time))
 	}

@@ -47,8 +47,7 @@ func (t *retries) may(r *record) bool {
 	if t.now >= t.since+keyTTL { // all that is older is forgotten by now
 		t.since, t.older, t.newer = t.now, t.newer, keySet{}
 	}
-	hash := hashOf(pair(r.Actor.ID, r.Key))
-	again := t.newer.has(hash) || t.older.has(hash)
-	t.newer.add(hash)
+	again := t.newer.has(r.hashes.answer) || t.older.has(r.hashes.answer)
+	t.newer.add(r.hashes.answer)
 	return again
 }

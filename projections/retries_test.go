@@ -13,7 +13,7 @@ func TestRetriesForgetNoKeyThatIsRemembered(t *testing.T) {
 	all := &retries{newer: keySet{}}
 	asked := func(at schema.Time, user, key string) bool {
 		r := record{}
-		r.Time, r.Actor.ID, r.Key = at, user, key
+		r.Time, r.hashes.answer = at, hashOf(pair(user, key))
 		return all.may(&r)
 	}
 	for n := range schema.Time(200) {

@@ -125,8 +125,7 @@ func (t *table) get(key []byte) []byte {
 
 // hold returns the row of a key, in the buffer: with write it is a get and a put for
 // one search. One that is new has room for a value.
-func (t *table) hold(key []byte, room int) row {
-	hash := hashOf(key)
+func (t *table) hold(hash uint64, key []byte, room int) row {
 	r := t.find(hash, key)
 	if r == 0 {
 		var value []byte

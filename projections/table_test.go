@@ -93,14 +93,13 @@ func useTable(t *rapid.T, tab *table, now map[string]string, texts *rapid.Genera
 	for range rapid.IntRange(1, 4).Draw(t, "projectors") {
 		then := maps.Clone(now)
 		for range rapid.IntRange(0, 6).Draw(t, "writes") {
-			key := texts.Draw(t, "key")
-			if rapid.IntRange(0, 2).Draw(t, "remove") == 0 {
-				tab.remove([]byte(key))
+			key, value := texts.Draw(t, "key"), ""
+			if rapid.IntRange(0, 2).Draw(t, "remove") > 0 {
+				value = texts.Draw(t, "value")
+			}
+			write(t, tab, now[key], key, value)
+			if now[key] = value; value == "" {
 				delete(now, key)
-			} else {
-				value := texts.Draw(t, "value")
-				tab.put([]byte(key), []byte(value))
-				now[key] = value
 			}
 			checkTable(t, tab, now, texts)
 		}
@@ -113,6 +112,28 @@ func useTable(t *rapid.T, tab *table, now map[string]string, texts *rapid.Genera
 		checkTable(t, tab, now, texts)
 	}
 	return now
+}
+
+// write puts a value or, if that is "", removes the row, which holds was; with or without
+// holding it first.
+func write(t *rapid.T, tab *table, was, key, value string) {
+	held := row(0)
+	if rapid.Bool().Draw(t, "hold") {
+		held = tab.hold(hashOf([]byte(key)), []byte(key), rapid.IntRange(0, 4).Draw(t, "room"))
+		if got := tab.value(held); string(got) != was || (got != nil) != (was != "") {
+			t.Fatalf("held, %q holds %q, want %q", key, got, was)
+		}
+	}
+	switch {
+	case held == 0 && value == "":
+		tab.remove([]byte(key))
+	case held == 0:
+		tab.put([]byte(key), []byte(value))
+	case value == "":
+		tab.erase(held)
+	default:
+		tab.write(held, []byte(value))
+	}
 }
 
 func checkTable(t *rapid.T, tab *table, want map[string]string, texts *rapid.Generator[string]) {
