@@ -13,27 +13,32 @@ type retries struct {
 	newer, older keySet
 }
 
-// keySet is a set of them, or of all there are once it is full.
-type keySet map[uint64]struct{}
+// keySet is a set of hashes, or of all there are once it has as many as it may.
+type keySet struct {
+	hashes map[uint64]struct{}
+	most   int
+}
 
-// maxHashes bounds a set: some 150 MB. In a log that has more keys a day both crews work
+// maxHashes bounds a set to some 150 MB. In a log that has more keys a day both crews work
 // as one.
 const maxHashes = 1 << 23
 
-func (h keySet) has(hash uint64) bool {
-	_, there := h[hash]
-	return there || len(h) >= maxHashes
+func newKeySet(most int) keySet { return keySet{map[uint64]struct{}{}, most} }
+
+func (s keySet) has(hash uint64) bool {
+	_, there := s.hashes[hash]
+	return there || len(s.hashes) >= s.most
 }
 
-func (h keySet) add(hash uint64) {
-	if len(h) < maxHashes {
-		h[hash] = struct{}{}
+func (s keySet) add(hash uint64) {
+	if len(s.hashes) < s.most {
+		s.hashes[hash] = struct{}{}
 	}
 }
 
 // newRetries makes one from the keys that are remembered in the file.
 func newRetries(t *table, tx *bolt.Tx) *retries {
-	r := &retries{newer: keySet{}}
+	r := &retries{newer: newKeySet(maxHashes), older: newKeySet(maxHashes)}
 	c := t.bucketIn(tx).Cursor()
 	for key, _ := c.First(); key != nil; key, _ = c.Next() {
 		r.newer.add(hashOf(key))
@@ -45,7 +50,7 @@ func newRetries(t *table, tx *bolt.Tx) *retries {
 func (t *retries) may(r *record) bool {
 	t.now = max(t.now, r.Time)
 	if t.now >= t.since+keyTTL { // all that is older is forgotten by now
-		t.since, t.older, t.newer = t.now, t.newer, keySet{}
+		t.since, t.older, t.newer = t.now, t.newer, newKeySet(t.newer.most)
 	}
 	again := t.newer.has(r.hashes.answer) || t.older.has(r.hashes.answer)
 	t.newer.add(r.hashes.answer)

@@ -10,7 +10,7 @@ import (
 // A key may come again for as long as it is remembered, that of another user may not, and
 // when there are more keys than are counted every one may.
 func TestRetriesForgetNoKeyThatIsRemembered(t *testing.T) {
-	all := &retries{newer: keySet{}}
+	all := &retries{newer: newKeySet(1000), older: newKeySet(1000)}
 	asked := func(at schema.Time, user, key string) bool {
 		r := record{}
 		r.Time, r.hashes.answer = at, hashOf(pair(user, key))
@@ -25,13 +25,13 @@ func TestRetriesForgetNoKeyThatIsRemembered(t *testing.T) {
 			t.Fatalf("at key %d, key %d is remembered", n, old)
 		}
 	}
-	if n := len(all.newer) + len(all.older); n > 3*100 {
+	if n := len(all.newer.hashes) + len(all.older.hashes); n > 3*100 {
 		t.Errorf("it still has %d of 400 keys", n)
 	}
-	for n := range uint64(maxHashes) {
+	for n := range uint64(1000) {
 		all.newer.add(n)
 	}
-	if all.newer.add(maxHashes); len(all.newer) != maxHashes || !asked(start, "carol", "new") {
+	if all.newer.add(1000); len(all.newer.hashes) != 1000 || !asked(start, "carol", "new") {
 		t.Error("what is full has no room, and cannot say no")
 	}
 }
