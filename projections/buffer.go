@@ -335,8 +335,8 @@ func ownerOf(key []byte) []byte {
 // take takes so many bytes of the slabs, and what is left of the last step.
 func (b *buffer) take(size int) (row, []byte) {
 	size = (size + rowStep - 1) &^ (rowStep - 1)
-	if len(b.slabs) == 0 || b.used+size > len(b.slabs[b.current]) {
-		b.nextSlab(size)
+	if len(b.slabs) == 0 || b.used >= slabSize || b.used+size > len(b.slabs[b.current]) {
+		b.nextSlab(size) // a row that began past slabSize would have a number of the next slab's
 	}
 	r := row(b.current<<slabBits | b.used/rowStep)
 	data := b.slabs[b.current][b.used : b.used+size : b.used+size]

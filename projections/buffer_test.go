@@ -95,6 +95,30 @@ func TestBufferOfPlaces(t *testing.T) {
 	}
 }
 
+// Rows that fill many slabs are all found.
+func TestBufferOfManySlabs(t *testing.T) {
+	defer func(was bool) { wipes = was }(wipes)
+	wipes = false
+	var b buffer
+	value := make([]byte, 10_000)
+	const n = 20_000
+	for i := range n {
+		key := seqKey(uint64(i))
+		copy(value, key)
+		b.set(b.insert(hashOf(key), key, len(value)), value)
+	}
+	if len(b.slabs) < 5 || b.held() < n*len(value) {
+		t.Errorf("%d slabs hold %d bytes", len(b.slabs), b.held())
+	}
+	for i := range n {
+		key := seqKey(uint64(i))
+		if r := b.find(hashOf(key), key); r == 0 || !bytes.HasPrefix(b.value(r), key) || len(b.value(r)) != len(value) {
+			t.Fatalf("row %d is at %d", i, r)
+		}
+	}
+	b.forget()
+}
+
 // A filter never says no of a key that it has, seldom yes of another, and says when
 // it is full.
 func TestFilter(t *testing.T) {
