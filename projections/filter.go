@@ -6,7 +6,7 @@ package projections
 //
 // It is a Bloom filter in blocks of a cache line each (Putze, Sanders and Singler,
 // "Cache-, Hash- and Space-Efficient Bloom Filters", 2007): a key sets filterBits bits
-// of one block. It grows by layers, each four times as large as the one before.
+// of one block. It grows by layers, each eight times as large as the one before.
 type filter struct {
 	layers []layer
 }
@@ -19,8 +19,8 @@ type layer struct {
 const (
 	filterBits   = 6
 	filterDense  = 12      // bits a key: one in a hundred is taken for present that is not
-	filterFirst  = 1 << 10 // blocks of the first layer, 64 KiB
-	filterLayers = 6       // 64 KiB to 64 MiB, for 58 million keys
+	filterFirst  = 1 << 12 // blocks of the first layer, 256 KiB
+	filterLayers = 4       // 256 KiB to 128 MiB, for 100 million keys
 )
 
 // add adds the hash of a key; false: the filter is full and must not be asked any more.
@@ -30,7 +30,7 @@ func (f *filter) add(h uint64) bool {
 		if n == filterLayers {
 			return false
 		}
-		blocks := filterFirst << (2 * n)
+		blocks := filterFirst << (3 * n)
 		f.layers = append(f.layers, layer{make([][8]uint64, blocks), blocks * 512 / filterDense})
 	}
 	l := &f.layers[len(f.layers)-1]

@@ -21,7 +21,7 @@ var versions = map[string]int{
 
 	schema.HomeConversations: 3,
 	schema.HomeModeration:    3,
-	schema.HomeNotifications: 5,
+	schema.HomeNotifications: 6,
 
 	"presence": 1,
 	"history":  3,

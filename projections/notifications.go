@@ -30,7 +30,7 @@ type notifications struct {
 // How many notifications a user keeps: past the first number the oldest go, down to
 // the second, read or not. So no act costs more than a walk over that many.
 const (
-	maxKept = 1100
+	maxKept = 1500
 	minKept = 1000
 )
 

@@ -33,7 +33,7 @@ func (m *recount) keep() {
 		}
 	}
 	for user, n := range kept {
-		for i := 0; n > 1100 || n > 1000 && kept[user] > 1100; i++ {
+		for i := 0; n > 1500 || n > 1000 && kept[user] > 1500; i++ {
 			if old := m.notes[i]; old.Recipient == user && !old.gone && !old.deleted {
 				old.deleted = true
 				n--
