@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"go/ast"
+	"go/build"
 	"go/importer"
 	"go/parser"
 	"go/token"
@@ -106,7 +107,11 @@ func (l *lab) mutateFiles(only *regexp.Regexp) error {
 			return err
 		}
 		for _, name := range names {
-			if strings.HasSuffix(name, "_test.go") {
+			fits, err := build.Default.MatchFile(filepath.Split(name))
+			if err != nil {
+				return err
+			}
+			if !fits || strings.HasSuffix(name, "_test.go") {
 				continue
 			}
 			file, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
