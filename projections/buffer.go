@@ -377,8 +377,8 @@ func (b *buffer) held() int { return b.full + b.used + len(b.slots)*8 + cap(b.ma
 var wipes bool
 
 func overwrite(data []byte) {
-	for i := range data {
-		data[i] = 0xA5
+	for n := copy(data, "\xA5"); n > 0 && n < len(data); n *= 2 {
+		copy(data[n:], data[:n])
 	}
 }
 

@@ -274,6 +274,7 @@ func TestStalledTailsCostNothing(t *testing.T) {
 		t.Errorf("%d sockets are open, want %d", n, stalled+3)
 	}
 	late := sockets[0]
+	late.conn.SetDeadline(time.Now().Add(20 * time.Second)) // from now on: it was made long ago
 	for want, err := range g.log.Read(t.Context(), first, 0) {
 		if err != nil {
 			t.Fatal(err)
