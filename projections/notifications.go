@@ -56,7 +56,7 @@ var kindNames = [...]string{
 func notificationID(recordID string, seq uint64, kind byte, recipient string) (text ulidText) {
 	id, err := ulid.ParseStrict(recordID)
 	if err != nil {
-		panic("a record's id is no ULID: " + recordID) // decode has seen to it
+		panic(damage("a notification's id is of no ULID")) // decode has seen to those of records
 	}
 	hashed := make([]byte, 0, 128)
 	hashed = append(hashed, recordID...)
