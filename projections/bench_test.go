@@ -87,14 +87,16 @@ func BenchmarkRebuild(b *testing.B) {
 	b.ReportAllocs()
 	var took time.Duration
 	for b.Loop() {
-		writer := bare(b, filepath.Join(b.TempDir(), "models.db.new"))
+		path := filepath.Join(b.TempDir(), "models.db.new")
+		writer := bare(b, path)
+		writer.path = path // or rows would be put one by one
 		build := &rebuild{models: w.models, writer: writer}
 		start := time.Now()
 		if err := build.to(context.Background(), n); err != nil {
 			b.Fatal(err)
 		}
 		took += time.Since(start)
-		writer.db.Close()
+		writer.close()
 	}
 	b.ReportMetric(float64(n)*float64(b.N)/took.Seconds(), "records/s")
 }

@@ -23,6 +23,7 @@ func mapMemory(size int) []byte {
 	return memory
 }
 
+// machineMemory returns how many bytes the machine has, 0 if it does not say.
 func machineMemory() int64 {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {

@@ -31,7 +31,7 @@ type state struct {
 	bound  []*table // every projector's
 	first  crew
 	second crew
-	text   []byte // where push writes before it knows how long it becomes
+	text   []byte // where write writes
 }
 
 // crew is projectors that are told of records one after the other, in one goroutine. What
@@ -254,7 +254,7 @@ func (s *state) decideAtHome(c *crew, r *record, v *verdict) {
 			return nil
 		}
 		*v, err = r.home.decide(s, r)
-		s.name(v)
+		s.name(v) // now: the second crew, which answers, must not ask the graph
 		return err
 	})
 	if !ok {

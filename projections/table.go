@@ -13,8 +13,8 @@ import (
 // table is one nested bucket behind a write buffer. Reads see the buffer first, then
 // the one that is being written behind (see writer), then the file; flush writes a
 // buffer in key order. Without flush nothing is written, which is how Check throws its
-// writes away. Keys and values that get and scan return are valid until the batch
-// ends and must not be changed.
+// writes away. What get and scan return is valid until that row changes or the batch
+// ends, and must not be changed.
 type table struct {
 	projector, name string
 	fill            float64

@@ -121,9 +121,9 @@ func checkPages(t rapid.TB, db *bolt.DB) {
 	})
 }
 
-// Whoever reads while a whole file takes the place of the one that serves goes on reading
-// what they began with; who begins later reads the other one.
-func TestReadersOfAReplacedFile(t *testing.T) {
+// readWhileReplaced begins to read a file whose place a whole one then takes.
+func readWhileReplaced(t *testing.T) (*world, *bolt.Tx) {
+	t.Helper()
 	w := newWorld(t)
 	w.append(traffic(1000, 50)...)
 	w.open()
@@ -131,11 +131,18 @@ func TestReadersOfAReplacedFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer before.Rollback()
 	w.follow()
 	if w.models.serving() == before.DB() {
 		t.Fatal("no whole file was made")
 	}
+	return w, before
+}
+
+// Whoever reads while a whole file takes the place of the one that serves goes on reading
+// what they began with; who begins later reads the other one.
+func TestReadersOfAReplacedFile(t *testing.T) {
+	w, before := readWhileReplaced(t)
+	defer before.Rollback()
 	if at, err := readCheckpoint(before); err != nil || at.Seq != 0 {
 		t.Errorf("the reader is at %+v, %v", at, err)
 	}
@@ -164,17 +171,7 @@ func TestTheEndWaitsForReplacedFiles(t *testing.T) {
 		"rebuild": func(w *world) error { _, err := w.models.Rebuild(w.t.Context(), nil); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.append(traffic(1000, 50)...)
-			w.open()
-			before, err := w.models.read()
-			if err != nil {
-				t.Fatal(err)
-			}
-			w.follow()
-			if w.models.serving() == before.DB() {
-				t.Fatal("no whole file was made")
-			}
+			w, before := readWhileReplaced(t)
 			ended := make(chan error, 1)
 			go func() { ended <- end(w) }()
 			select {
