@@ -34,7 +34,7 @@ type buffer struct {
 // outgrown its room.
 //
 // The root of an owner's rows, in a table that lists, is a row with no value that is
-// known; its key has no zero byte, which those of lists have.
+// known, but a list of theirs; its key has no zero byte, which those of lists have.
 type row uint32
 
 const (
@@ -45,13 +45,12 @@ const (
 
 // The header of a row.
 const (
-	atValue  = 0  // where the value lies, as rows do
-	atLength = 4  // of the value, in bytes
-	atRoom   = 8  // for the value
-	atBefore = 12 // the row before this one of the same owner, 0 for none
-	atKeyLen = 16
-	atFlags  = 18
-	atKey    = 20
+	atValue  = 0 // where the value lies, as rows do
+	atLength = 4 // of the value, in bytes
+	atRoom   = 8 // for the value
+	atKeyLen = 12
+	atFlags  = 14
+	atKey    = 16
 )
 
 // The flags of a row.
@@ -269,50 +268,79 @@ func (b *buffer) mark(r row) {
 	b.setFlags(r, flags|dirty|listed)
 }
 
-// chain adds the rows that came since to those of their owners.
+// chain lists the rows that came since with their owners. These are lists of numbers,
+// for a walk from row to row would wait for each in turn, wherever it is in memory.
 func (b *buffer) chain() {
 	for _, r := range b.loose {
 		owner := ownerOf(b.key(r))
 		hash := hashOf(owner)
 		root := b.row(hash, owner)
 		if root == 0 {
-			root = b.insert(hash, owner, 0)
+			root = b.insert(hash, owner, rootRoom)
 		}
-		last := b.at(root)[atBefore:]
-		copy(b.at(r)[atBefore:], last[:4])
-		binary.LittleEndian.PutUint32(last, uint32(r))
+		b.enlist(root, r)
 	}
 	b.loose = b.loose[:0]
 }
 
+// rootRoom is room for a few rows.
+const rootRoom = 16
+
+// enlist adds a row to the list of a root.
+func (b *buffer) enlist(root, r row) {
+	data := b.at(root)
+	list := b.list(root)
+	if room := binary.LittleEndian.Uint32(data[atRoom:]); uint32(len(list)+4) > room {
+		moved, larger := b.take(2 * int(room))
+		copy(larger, list)
+		binary.LittleEndian.PutUint32(data[atValue:], uint32(moved))
+		binary.LittleEndian.PutUint32(data[atRoom:], uint32(len(larger)))
+	}
+	binary.LittleEndian.PutUint32(b.room(data)[len(list):], uint32(r))
+	binary.LittleEndian.PutUint32(data[atLength:], uint32(len(list)+4))
+}
+
+// list returns the list of a root, four bytes a row.
+func (b *buffer) list(root row) []byte {
+	data := b.at(root)
+	return b.room(data)[:binary.LittleEndian.Uint32(data[atLength:])]
+}
+
 // ofOwner yields the rows of the owner that a prefix begins with. Rows that are gone it
-// drops on its way, unless the buffer is not to change any more.
+// drops first, unless the buffer is not to change any more.
 func (b *buffer) ofOwner(prefix []byte, final bool) iter.Seq[row] {
 	return func(yield func(row) bool) {
 		if len(b.loose) > 0 {
 			b.chain()
 		}
 		owner := ownerOf(prefix)
-		last := b.row(hashOf(owner), owner)
-		if last == 0 {
+		root := b.row(hashOf(owner), owner)
+		if root == 0 {
 			return
 		}
-		for r := b.before(last); r != 0; r = b.before(last) {
-			switch {
-			case b.is(r, gone) && !final:
-				copy(b.at(last)[atBefore:], b.at(r)[atBefore:atBefore+4])
-				b.drop(r)
-				continue
-			case !yield(r):
+		if !final {
+			b.dropGone(root)
+		}
+		for list := b.list(root); len(list) > 0; list = list[4:] {
+			if !yield(row(binary.LittleEndian.Uint32(list))) {
 				return
 			}
-			last = r
 		}
 	}
 }
 
-func (b *buffer) before(r row) row {
-	return row(binary.LittleEndian.Uint32(b.at(r)[atBefore:]))
+// dropGone drops the rows of a root's list that are gone.
+func (b *buffer) dropGone(root row) {
+	list := b.list(root)
+	left := list[:0]
+	for ; len(list) > 0; list = list[4:] {
+		if r := row(binary.LittleEndian.Uint32(list)); b.is(r, gone) {
+			b.drop(r)
+		} else {
+			left = append(left, list[:4]...)
+		}
+	}
+	binary.LittleEndian.PutUint32(b.at(root)[atLength:], uint32(len(left)))
 }
 
 // rows yields all rows, in no order.

@@ -21,6 +21,8 @@ type keys struct {
 	answers table // user, key → answer
 	queue   table // number → when the answer of that key was given
 	clock   table // one row: log time, the queue's head and tail
+
+	young young // in a load: what is not in the tables yet
 }
 
 // answer is what a retry gets.
@@ -72,12 +74,13 @@ func commandHash(r *record) (h [16]byte) {
 
 // lookUp says whether the record repeats an earlier one.
 func (k *keys) lookUp(r *record) verdict {
-	row := k.answers.get(pair(r.Actor.ID, r.Key))
+	now, head, tail := clockIn(k.clock.get(clockRow))
+	row := k.answerTo(pair(r.Actor.ID, r.Key), head, tail)
 	if row == nil {
 		return verdict{}
 	}
 	first := decodeAnswer(row)
-	switch now, _, _ := clockIn(k.clock.get(clockRow)); {
+	switch {
 	case first.at+keyTTL <= max(now, r.Time): // it is forgotten, or about to be
 		return verdict{}
 	case first.hash != r.command:
@@ -89,12 +92,26 @@ func (k *keys) lookUp(r *record) verdict {
 	return v
 }
 
+// answerTo returns the row of a key, nil for none.
+func (k *keys) answerTo(key []byte, head, tail uint64) []byte {
+	if k.young.on {
+		k.young.sync(head, tail)
+		if row := k.young.find(head, hashOf(key), key); row != nil {
+			return row
+		}
+	}
+	return k.answers.get(key)
+}
+
 // observe moves log time on, forgets what is due, and remembers the answer of an
 // applied record.
 func (k *keys) observe(r *record, v *verdict) error {
 	clock := k.clock.hold(hashOf(clockRow), clockRow, 3*binary.MaxVarintLen64)
 	before, first, next := clockIn(k.clock.value(clock))
 	now := max(before, r.Time)
+	if k.young.on {
+		k.young.sync(first, next)
+	}
 	head, tail := k.forget(first, next, now), next
 	if r.Key != "" && v.Code == "" {
 		k.remember(r, v, now, tail)
@@ -112,6 +129,12 @@ func (k *keys) observe(r *record, v *verdict) error {
 // it begins then.
 func (k *keys) forget(head, tail uint64, now schema.Time) uint64 {
 	for end := min(tail, head+expiriesPerRecord); head < end; head++ {
+		if k.young.on && head >= k.young.base {
+			if k.young.of(head).at+keyTTL > now {
+				break
+			}
+			continue
+		}
 		f := fields{k.queue.get(seqKey(head))}
 		at, seq, key := f.time(), f.uint(), f.rest
 		if at+keyTTL > now {
@@ -130,10 +153,12 @@ func (k *keys) forget(head, tail uint64, now schema.Time) uint64 {
 func (k *keys) remember(r *record, v *verdict, now schema.Time, tail uint64) {
 	key := pair(r.Actor.ID, r.Key)
 	a := answer{at: now, seq: r.Seq, hash: r.command, result: v.Result}
+	if k.young.on {
+		k.young.add(hashOf(key), key, a)
+		return
+	}
 	k.answers.put(key, a.encode(k.answers.blank()))
-	item := appendTime(k.queue.blank(), now)
-	item = binary.AppendUvarint(item, r.Seq)
-	k.queue.put(seqKey(tail), append(item, key...))
+	k.enqueue(tail, now, r.Seq, key)
 }
 
 var clockRow = []byte("clock")

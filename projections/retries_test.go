@@ -10,7 +10,7 @@ import (
 // A key may come again for as long as it is remembered, that of another user may not, and
 // when there are more keys than are counted every one may.
 func TestRetriesForgetNoKeyThatIsRemembered(t *testing.T) {
-	all := &retries{newer: newKeySet(1000), older: newKeySet(1000)}
+	all := &retries{most: 1000}
 	asked := func(at schema.Time, user, key string) bool {
 		r := record{}
 		r.Time, r.hashes.answer = at, hashOf(pair(user, key))
@@ -25,13 +25,20 @@ func TestRetriesForgetNoKeyThatIsRemembered(t *testing.T) {
 			t.Fatalf("at key %d, key %d is remembered", n, old)
 		}
 	}
-	if n := len(all.newer.hashes) + len(all.older.hashes); n > 3*100 {
-		t.Errorf("it still has %d of 400 keys", n)
+	if all.taken > 3*100 {
+		t.Errorf("it still has %d of 400 keys", all.taken)
 	}
-	for n := range uint64(1000) {
-		all.newer.add(n)
+	for n := uint64(0); all.taken < 1000; n++ {
+		all.add(n << 2 * filterMix)
 	}
-	if all.newer.add(1000); len(all.newer.hashes) != 1000 || !asked(start, "carol", "new") {
+	if asked(start, "carol", "new"); all.taken != 1000 || !asked(start, "carol", "newer") {
 		t.Error("what is full has no room, and cannot say no")
+	}
+	at := start + 200*keyTTL/50
+	if at += keyTTL; !asked(at, "carol", "newest") {
+		t.Error("a day later it may repeat one of which nothing is known")
+	}
+	if at += keyTTL; asked(at, "carol", "newest of all") {
+		t.Error("two days later all are forgotten that there was no room for")
 	}
 }

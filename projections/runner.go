@@ -16,7 +16,7 @@ import (
 
 // loadBatch is how many records are read ahead and decided at a time when nobody waits
 // for them: few enough to stay in the caches.
-const loadBatch = 2048
+const loadBatch = 256
 
 // Run brings the read models up to date and follows the log until ctx ends; it
 // then returns nil. Any other end is an error, after which nothing is applied any

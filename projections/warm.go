@@ -41,9 +41,6 @@ func (s *state) warmSecond(records []record) {
 			h := &r.hashes
 			seen := s.notifications.users.touch(rows, h.actor) + s.presence.lastSeen.touch(rows, h.actor) +
 				s.history.names.touch(rows, h.actorName) + s.history.names.touch(rows, h.entityName)
-			if h.answer != 0 {
-				seen += s.keys.answers.touch(rows, h.answer)
-			}
 			if h.conversation != 0 {
 				seen += s.notifications.messages.touch(rows, h.conversation)
 			}

@@ -185,7 +185,7 @@ func (w *writer) load(records []record) (written *batchOutcome, err error) {
 	if w.held(&w.state.first)+l.held < w.most {
 		return nil, nil
 	}
-	return w.writeLoaded()
+	return w.writeLoaded(false)
 }
 
 // lead has the first crew lead, and records decided with the second where they have to
@@ -195,7 +195,9 @@ func (w *writer) lead(l *loading, records []record, verdicts []verdict) (led int
 	s := w.state
 	for i := range records {
 		if i%warmGroup == 0 {
-			s.warm(records[i:min(i+warmGroup, len(records))])
+			group := records[i:min(i+warmGroup, len(records))]
+			w.retries.warm(group)
+			s.warm(group)
 		}
 		if r := &records[i]; !w.asksSecond(r) {
 			s.lead(r, &verdicts[i])
@@ -243,6 +245,9 @@ func (w *writer) held(c *crew) (sum int) {
 			sum += t.held()
 		}
 	}
+	if c == &w.state.second {
+		sum += w.state.keys.young.size()
+	}
 	return sum
 }
 
@@ -273,22 +278,27 @@ func (w *writer) beginLoad() (*loading, error) {
 	}
 	w.state.read(follows)
 	w.state.first.tx = reads
+	w.state.keys.begin()
 	w.loading = &loading{reads: reads, follows: follows, done: make(chan error, 1)}
 	return w.loading, nil
 }
 
-// writeLoaded begins to write what was decided, once what came before it is written.
-func (w *writer) writeLoaded() (written *batchOutcome, err error) {
+// writeLoaded begins to write what was decided, once what came before it is written. After
+// the last of a load nothing is looked up in what is written.
+func (w *writer) writeLoaded(last bool) (written *batchOutcome, err error) {
 	if err := w.awaitSecond(); err != nil {
 		return nil, err
 	}
+	w.state.keys.keep()
 	w.loading.close() // or a file that is replaced would stay open for it
 	if written, err = w.await(); err != nil {
 		return nil, err
 	}
 	for _, t := range w.state.bound {
-		t.noteStored(&t.buffer)
-		t.chain() // for nothing of it changes any more
+		if !last {
+			t.noteStored(&t.buffer)
+			t.chain() // for nothing of it changes any more
+		}
 		t.behind.forget()
 		t.buffer, t.behind = t.behind, t.buffer
 		t.release()
@@ -325,7 +335,7 @@ func (w *writer) settle() (written *batchOutcome, err error) {
 		return nil, nil
 	}
 	if w.loading != nil {
-		if written, err = w.writeLoaded(); err != nil {
+		if written, err = w.writeLoaded(true); err != nil {
 			w.abandon()
 			return nil, err
 		}
@@ -493,4 +503,5 @@ func (w *writer) forget() {
 		c.settle()
 		c.inDB, c.parked, c.broken = false, nil, nil
 	}
+	w.state.keys.young.reset(false, 0)
 }
