@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sync/errgroup"
 )
 
 // Digest stands for the whole content of the read models at one position. Equal
@@ -31,7 +32,10 @@ func (m *Models) Digest(ctx context.Context) (Digest, error) {
 		return Digest{}, fmt.Errorf("reading the read models: %w", err)
 	}
 	defer tx.Rollback()
+	var reading errgroup.Group
+	reading.Go(func() error { readAhead(ctx, m.cfg.Path); return nil })
 	d, err := digest(ctx, tx)
+	reading.Wait()
 	if errors.Is(err, errDamaged) {
 		err = m.condemn(tx.DB(), err)
 	}

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sync/errgroup"
 
 	"roomlog/schema"
 )
@@ -329,23 +331,37 @@ func (b *rebuild) compare(ctx context.Context, keys int) (report RebuildReport, 
 	if err := b.to(ctx, at.Seq); err != nil {
 		return report, err
 	}
-	if report.Live, err = digest(ctx, live); errors.Is(err, errDamaged) {
-		return report, b.models.condemn(live.DB(), err)
-	} else if err != nil {
-		return report, err
-	}
 	err = b.writer.db.View(func(rebuilt *bolt.Tx) error {
-		if report.Rebuilt, err = digest(ctx, rebuilt); err != nil {
+		if err := b.digestBoth(ctx, live, rebuilt, &report); err != nil {
 			return err
 		}
 		report.Differences = differing(report.Live, report.Rebuilt)
-		return reading(func() error {
+		err := reading(func() (err error) {
 			report.Diff, err = diff(ctx, live, rebuilt, report.Differences, keys)
 			return err
 		})
+		b.damaged = errors.Is(err, errDamaged)
+		return err
 	})
-	b.damaged = errors.Is(err, errDamaged)
 	return report, err
+}
+
+// digestBoth digests both files at once, ahead of which the disk reads them.
+func (b *rebuild) digestBoth(ctx context.Context, live, rebuilt *bolt.Tx, report *RebuildReport) error {
+	var beside errgroup.Group
+	beside.Go(func() error { readAhead(ctx, b.models.cfg.Path, b.writer.path); return nil })
+	beside.Go(func() (err error) {
+		report.Rebuilt, err = digest(ctx, rebuilt)
+		return err
+	})
+	var ofLive error
+	report.Live, ofLive = digest(ctx, live)
+	err := beside.Wait()
+	b.damaged = errors.Is(err, errDamaged)
+	if errors.Is(ofLive, errDamaged) {
+		return b.models.condemn(live.DB(), ofLive)
+	}
+	return cmp.Or(ofLive, err)
 }
 
 // standing returns where a file stands that has a checkpoint.

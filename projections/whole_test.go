@@ -68,7 +68,7 @@ func TestLoadsComeOutAsBatches(t *testing.T) {
 		if _, _, err := batches.apply(records, false); err != nil {
 			rt.Fatal(err)
 		}
-		loads.most, loads.path = 1, path
+		loads.most, loads.path = rapid.SampledFrom([]int{1, 10_000, 1 << 30}).Draw(rt, "most"), path
 		for rest := records; len(rest) > 0; {
 			n := rapid.IntRange(1, len(rest)).Draw(rt, "up to")
 			a, b := loadAll(rt, loads, rest[:n], rapid.IntRange(1, 100).Draw(rt, "size"))

@@ -33,7 +33,7 @@ type writer struct {
 	second  chan followed // of the last batch that the first crew led, while the second follows; nil: none
 	retries *retries      // nil: to be made from the file
 
-	most    int     // bytes that a load may gather, about
+	most    int     // bytes that a load may gather, about, and a quarter more while as much is written
 	written *volume // nil: nobody asks
 
 	path  string         // of db, where whole.go puts another; "": it does not
@@ -44,13 +44,14 @@ type writer struct {
 
 // loading is what was decided in one go, on its way to the file.
 type loading struct {
-	at      checkpoint
-	outcome batchOutcome
-	reads   *bolt.Tx // what it is decided by
-	follows *bolt.Tx // the same as reads, for the second crew
-	held    int      // bytes that the tables of the second crew hold
-	done    chan error
-	whole   bool // it is written as a whole file, which then takes db's place
+	at       checkpoint
+	outcome  batchOutcome
+	reads    *bolt.Tx // what it is decided by
+	follows  *bolt.Tx // the same as reads, for the second crew
+	held     int      // bytes that the tables of the second crew hold
+	gathered int      // bytes that those of both do
+	done     chan error
+	whole    bool // it is written as a whole file, which then takes db's place
 }
 
 func (l *loading) close() error { return errors.Join(l.reads.Rollback(), l.follows.Rollback()) }
@@ -182,7 +183,8 @@ func (w *writer) load(records []record) (written *batchOutcome, err error) {
 		f.held = w.held(&w.state.second)
 		done <- f
 	}()
-	if w.held(&w.state.first)+l.held < w.most {
+	l.gathered = w.held(&w.state.first) + l.held
+	if l.gathered < w.most && (w.behind == nil || l.gathered+w.behind.gathered < w.most+w.most/4) {
 		return nil, nil
 	}
 	return w.writeLoaded(false)

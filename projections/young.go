@@ -53,6 +53,7 @@ func (y *young) sync(head, tail uint64) {
 		y.skipped = y.from(n)
 		y.given = append(y.given[:0], y.given[n:]...)
 		y.base += uint64(n)
+		y.indexed = max(y.indexed, y.base)
 	}
 }
 
