@@ -98,6 +98,7 @@ type Log struct {
 	full      bool          // the disk was, at the last group; the committer's
 	last      atomic.Uint64 // highest sequence the server acked
 	tail      *tail
+	inboxes   inboxes
 	audited   atomic.Pointer[audited] // the latest, nil for none
 	outside   outside
 	metrics   metrics

@@ -322,7 +322,7 @@ func TestQueueFull(t *testing.T) {
 	if err := <-blocked; err != nil {
 		t.Errorf("put after take: %v", err)
 	}
-	if n := q.length(); n != maxQueued-maxGroup+1 {
+	if n, _ := q.waiting(); n != maxQueued-maxGroup+1 {
 		t.Errorf("%d entries wait", n)
 	}
 	q = newQueue()

@@ -45,10 +45,6 @@ func newMetrics(registerer prometheus.Registerer, l *Log) (metrics, error) {
 			Help: "The durable sequence: everything up to it is on disk.",
 		}, func() float64 { return float64(l.Durable()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "roomlog_log_queued_records",
-			Help: "Records that wait for the next group commit.",
-		}, func() float64 { return float64(l.queue.length()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "roomlog_log_failed",
 			Help: "1 when the log takes no records any more.",
 		}, func() float64 {

@@ -105,11 +105,11 @@ func (q *queue) group() (n, bytes int) {
 	return n, bytes
 }
 
-// length returns how many entries wait.
-func (q *queue) length() int {
+// waiting returns how many entries wait, and their bytes.
+func (q *queue) waiting() (entries, bytes int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.entries)
+	return len(q.entries), q.bytes
 }
 
 // close lets no more in; what is in can still be taken.

@@ -55,12 +55,13 @@ func (l *Log) OnSignal(fn func(Record)) (stop func(), err error) {
 	if l.life.Err() != nil {
 		return nil, ErrClosed
 	}
-	messages := make(chan *nats.Msg, 4096)
+	messages := l.inboxes.add()
 	sub, err := l.nc.ChanSubscribe(subjectSignals, messages)
 	if err == nil {
 		err = l.nc.FlushTimeout(readStall) // the server knows of it when we return
 	}
 	if err != nil {
+		l.inboxes.remove(messages)
 		return nil, fmt.Errorf("subscribing to signals: %w", err)
 	}
 	stopping, stopped := context.WithCancel(l.life)
@@ -82,6 +83,7 @@ func (l *Log) OnSignal(fn func(Record)) (stop func(), err error) {
 		_ = sub.Unsubscribe() // fails only when the connection is gone already
 		stopped()
 		<-done
+		l.inboxes.remove(messages)
 	}, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"roomlog/eventlog"
@@ -14,11 +13,11 @@ import (
 
 // acks are the facts of this server's sockets that the log has taken or is about
 // to take and that Deliver has not brought back yet, by record id. A socket has
-// at most Config.MaxFactsInFlight of them.
+// at most Config.MaxFactsInFlight of them, and all together what the gate lets in.
 type acks struct {
-	mu      sync.Mutex
-	waiting map[string]waitingAck
-	none    chan struct{} // closed when waiting becomes empty; nil while nobody asks
+	gate
+	waiting map[string]waitingAck // guarded by the gate's mu, and so is
+	none    chan struct{}         // closed when waiting becomes empty; nil while nobody asks
 }
 
 type waitingAck struct {
@@ -26,12 +25,18 @@ type waitingAck struct {
 	id      json.RawMessage // of the frame; nil: no ack is wanted
 	event   string
 	began   time.Time
+	bytes   int // of the record's data
 }
 
-func (a *acks) add(record string, w waitingAck) {
+// add lets a fact in. It returns for how long its sender is to wait if that is too
+// much, 0 if it is in, and how many wait now.
+func (a *acks) add(record string, w waitingAck) (waiting int, wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.waiting[record] = w
+	if wait = a.enter(&w.session.sender.facts, w.bytes, w.began); wait == 0 {
+		a.waiting[record] = w
+	}
+	return len(a.waiting), wait
 }
 
 func (a *acks) take(record string) (waitingAck, bool) {
@@ -40,6 +45,7 @@ func (a *acks) take(record string) (waitingAck, bool) {
 	w, ok := a.waiting[record]
 	if ok {
 		delete(a.waiting, record)
+		a.leave(&w.session.sender.facts, w.bytes)
 	}
 	if len(a.waiting) == 0 && a.none != nil {
 		close(a.none)
@@ -52,6 +58,14 @@ func (a *acks) count() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.waiting)
+}
+
+// answered tells the gate how many facts Deliver brought back.
+func (a *acks) answered(n int) {
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.did(n, now)
 }
 
 // whenNone returns a channel that is closed when no fact waits.
@@ -75,9 +89,11 @@ func (a *acks) whenNone() <-chan struct{} {
 func (s *Server) Deliver(batch []projections.Applied) {
 	audience := s.audienceOf(batch)
 	var pushes []delivery
+	ours := 0
 	for i := range batch {
 		r, o := &batch[i].Record, &batch[i].Outcome
 		if w, ok := s.acks.take(r.ID); ok {
+			ours++
 			w.settle(r, o)
 		}
 		pushes = pushes[:0]
@@ -103,6 +119,7 @@ func (s *Server) Deliver(batch []projections.Applied) {
 		}
 		s.deliver(r.Seq, pushes, notesOf(r, o.Notes))
 	}
+	s.acks.answered(ours)
 }
 
 // deliver pushes what a record at seq, or a signal (0), tells.

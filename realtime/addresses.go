@@ -46,6 +46,12 @@ func (a *addresses) leave(from netip.Addr) {
 	}
 }
 
+func (a *addresses) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.open)
+}
+
 // siteBits is how much of an IPv6 address counts: whoever has one has the 2^64 of
 // the same site (RFC 6177).
 const siteBits = 64

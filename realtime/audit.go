@@ -19,7 +19,8 @@ import (
 // crowd of identities can make the counts of others be forgotten.
 const (
 	auditWindow  = time.Hour
-	auditEntries = 600 // of one kind in an auditWindow: under attack without end some 7 MB a day
+	maxTallies   = 3 * 2 * auditEntries // of three kinds, when a window's worth is taken at once and again as it comes back
+	auditEntries = 600                  // of one kind in an auditWindow: under attack without end some 7 MB a day
 )
 
 type auditEntry = schema.AuditNote
@@ -171,6 +172,12 @@ func (a *auditor) flush() {
 		}
 	}
 	clear(a.tallies)
+}
+
+func (a *auditor) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.tallies)
 }
 
 // settle notes a tally and begins it anew, mu held.

@@ -250,6 +250,11 @@ func (s *session) carryOut(c *call, event *schema.Event, data any) {
 // encoded after the view is closed.
 func (s *session) ask(c *call, event *schema.Event, data any, query func(*session, *projections.View, any) (any, error)) {
 	s.waitForFacts()
+	if wait := s.enterQueries(); wait > 0 {
+		s.turnAway(c, wait)
+		return
+	}
+	defer s.leaveQueries()
 	var answer any
 	err := s.server.cfg.Models.View(func(v *projections.View) (err error) {
 		if err = permit(v, event, s.userID(), data); err == nil {
@@ -264,6 +269,30 @@ func (s *session) ask(c *call, event *schema.Event, data any, query func(*sessio
 	encoded := mustJSON(answer)
 	s.greedy = s.greedy || s.server.cfg.RateEvents > 0 && len(encoded) > largeAnswer
 	c.ok(encoded)
+}
+
+// turnAway answers what a gate did not let in. The socket is read slowly from then on,
+// see pressure.go: who does not wait as asked presses upon themselves.
+func (s *session) turnAway(c *call, wait time.Duration) {
+	s.refused = true
+	c.fail(overloaded(wait))
+}
+
+func (s *session) enterQueries() (wait time.Duration) {
+	g := &s.server.queries
+	now := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.enter(&s.sender.queries, 0, now)
+}
+
+func (s *session) leaveQueries() {
+	g := &s.server.queries
+	now := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.leave(&s.sender.queries, 0)
+	g.did(1, now)
 }
 
 // permitted reports why the user may not send a signal as of now. Of facts the
@@ -311,26 +340,33 @@ func (s *session) submit(c *call, event *schema.Event, data any, complete func(*
 		s.landed()
 		return
 	}
+	waiting, wait := server.acks.add(r.ID, waitingAck{session: s, id: c.id, event: c.event, began: c.began, bytes: len(r.Data)})
+	if wait > 0 {
+		s.unacked.Add(-1)
+		s.turnAway(c, wait)
+		s.landed()
+		return
+	}
 	// With nothing of this socket under way, a command that cannot succeed is
 	// refused without using up a place in the log. Otherwise only the log's order
 	// can tell; and a busy server leaves it to the log too, which has to decide
 	// anyway (measured: the check is a third of what a command costs here).
-	if inFlight == 1 && server.acks.count() < busyFacts {
+	if inFlight == 1 && waiting <= busyFacts {
 		if o := server.cfg.Models.Check(r); o.Code != "" {
+			server.acks.take(r.ID)
 			s.unacked.Add(-1)
 			c.outcome(0, &o)
 			s.landed()
 			return
 		}
 	}
-	server.acks.add(r.ID, waitingAck{session: s, id: c.id, event: c.event, began: c.began})
 	lost := func(err error) {
 		if w, ok := server.acks.take(r.ID); ok {
 			w.failed(err)
 		}
 	}
-	// Append waits only while its queue is full: that is how the log slows its
-	// senders down, this socket alone.
+	// Append would wait while its queue is full, which with what the gate lets in it is
+	// not: Config.MaxWaiting is no more than it takes.
 	err := server.cfg.Log.Append(server.ctx, r, func(_ uint64, err error) {
 		if err != nil {
 			lost(err)

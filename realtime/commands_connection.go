@@ -153,7 +153,7 @@ func (s *session) takeSeats(e entry) (connected schema.Connected, stale bool, re
 			names = append(names, name)
 		}
 	}
-	server.arrive(identity.Actor, h.rooms[user])
+	s.sender = &server.arrive(identity.Actor, h.rooms[user]).sender
 	s.since, s.resuming = e.asOf, e.resuming
 	if e.resuming == nil {
 		// The models cannot pass this place unseen: what they apply next is delivered

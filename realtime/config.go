@@ -30,18 +30,20 @@ type Config struct {
 	// proxy's is taken for the client's. Nobody else's header is looked at.
 	TrustedProxies []netip.Prefix
 
-	MaxConnections    int // sockets at once, the ones in the handshake included
-	MaxPerAddress     int // connections of one IPv4 address or one IPv6 /64; 0: no limit. Those from this machine do not count
-	MaxSocketsPerUser int
-	MaxRoomsPerSocket int
-	MaxFrameBytes     int // one message from a client, all of its fragments together
-	MaxQueuedFrames   int // waiting to be written to one socket
-	MaxQueuedBytes    int // waiting to be written to one socket
-	MaxFactsInFlight  int // facts of one socket that wait for their ack
-	MaxResume         int // missed pushes that a client is sent again
-	MaxResumesAtOnce  int // of all clients, being read from the log at one time
-	MaxTails          int // sockets that follow the log at one time
-	MaxHandshakes     int // TCP connections that have not upgraded yet; at least MaxConnections
+	MaxConnections      int // sockets at once, the ones in the handshake included
+	MaxPerAddress       int // connections of one IPv4 address or one IPv6 /64; 0: no limit. Those from this machine do not count
+	MaxSocketsPerUser   int
+	MaxRoomsPerSocket   int
+	MaxFrameBytes       int // one message from a client, all of its fragments together
+	MaxQueuedFrames     int // waiting to be written to one socket
+	MaxQueuedBytes      int // waiting to be written to one socket
+	MaxQueuedBytesInAll int // waiting to be written to all sockets, not counting 16 KiB for each
+	MaxFactsInFlight    int // facts of one socket that wait for their ack
+	MaxWaiting          int // facts of all sockets that wait for their ack, and queries that are carried out; of each, see gate.go
+	MaxResume           int // missed pushes that a client is sent again
+	MaxResumesAtOnce    int // of all clients, being read from the log at one time
+	MaxTails            int // sockets that follow the log at one time
+	MaxHandshakes       int // TCP connections beyond MaxConnections: in their handshakes, or told that there is no room
 
 	// What is allowed in a RateWindow; 0: no limit. Each may save up one window's
 	// worth. RateEvents 0 turns all of them off.
@@ -54,6 +56,7 @@ type Config struct {
 	RateWindow     time.Duration
 	RateControls   int // pings and pongs of one socket in a minute, which pings of ours bring about too
 
+	MaxWait          time.Duration // for the ack of a fact, and the answer to a query, as far as can be told: what would take longer is refused
 	HandshakeTimeout time.Duration // until the HTTP headers have come
 	MessageTimeout   time.Duration // from a message's first byte to its last
 	ConnectTimeout   time.Duration // from the upgrade to socket:connect
@@ -72,18 +75,20 @@ type Config struct {
 // Defaults returns the limits of roomlog's design.
 func Defaults() Config {
 	return Config{
-		MaxConnections:    1000,
-		MaxPerAddress:     100, // a tenth, and an office behind one address
-		MaxSocketsPerUser: 10,
-		MaxRoomsPerSocket: 128,
-		MaxFrameBytes:     64 << 10,
-		MaxQueuedFrames:   1024,
-		MaxQueuedBytes:    1 << 20,
-		MaxFactsInFlight:  64,
-		MaxResume:         10_000,
-		MaxResumesAtOnce:  4,
-		MaxTails:          32,
-		MaxHandshakes:     1024,
+		MaxConnections:      1000,
+		MaxPerAddress:       100, // a tenth, and an office behind one address
+		MaxSocketsPerUser:   10,
+		MaxRoomsPerSocket:   128,
+		MaxFrameBytes:       64 << 10,
+		MaxQueuedFrames:     1024,
+		MaxQueuedBytes:      1 << 20,
+		MaxQueuedBytesInAll: 256 << 20,
+		MaxFactsInFlight:    64,
+		MaxWaiting:          8192, // as many as the log's queue takes
+		MaxResume:           10_000,
+		MaxResumesAtOnce:    4,
+		MaxTails:            32,
+		MaxHandshakes:       1024,
 
 		RateEvents:     100,
 		RateUserEvents: 300, // three busy devices
@@ -94,6 +99,7 @@ func Defaults() Config {
 		RateWindow:     time.Minute,
 		RateControls:   120,
 
+		MaxWait:          time.Second, // people take what is slower for broken
 		HandshakeTimeout: 5 * time.Second,
 		MessageTimeout:   30 * time.Second, // 64 KiB at 18 kbit/s
 		ConnectTimeout:   10 * time.Second,
@@ -126,12 +132,15 @@ func (c Config) check() error {
 		{"MaxFrameBytes", int64(c.MaxFrameBytes)},
 		{"MaxQueuedFrames", int64(c.MaxQueuedFrames)},
 		{"MaxQueuedBytes", int64(c.MaxQueuedBytes)},
+		{"MaxQueuedBytesInAll", int64(c.MaxQueuedBytesInAll)},
 		{"MaxFactsInFlight", int64(c.MaxFactsInFlight)},
+		{"MaxWaiting", int64(c.MaxWaiting)},
 		{"MaxResume", int64(c.MaxResume)},
 		{"MaxResumesAtOnce", int64(c.MaxResumesAtOnce)},
 		{"MaxTails", int64(c.MaxTails)},
 		{"MaxHandshakes", int64(c.MaxHandshakes)},
 		{"RateWindow", int64(c.RateWindow)},
+		{"MaxWait", int64(c.MaxWait)},
 		{"HandshakeTimeout", int64(c.HandshakeTimeout)},
 		{"MessageTimeout", int64(c.MessageTimeout)},
 		{"ConnectTimeout", int64(c.ConnectTimeout)},

@@ -65,3 +65,20 @@ const (
 	TailChunk = tailChunk
 	TailBytes = tailBytes
 )
+
+// HoldQueries has the queries of an event wait, each where it does its work, until
+// release is called, and tells of each that begins. back takes that back, when nothing
+// is served any more.
+func HoldQueries(event string) (begun <-chan struct{}, release, back func()) {
+	was := commands[event]
+	begins, released := make(chan struct{}), make(chan struct{})
+	commands[event] = command{query: func(s *session, v *projections.View, data any) (any, error) {
+		select {
+		case begins <- struct{}{}:
+			<-released
+		case <-released:
+		}
+		return was.query(s, v, data)
+	}}
+	return begins, func() { close(released) }, func() { commands[event] = was }
+}

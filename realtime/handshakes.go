@@ -40,13 +40,20 @@ func (h *handshakes) leave(conn net.Conn) (silent time.Duration) {
 	return time.Since(since)
 }
 
-// onConnState bounds the TCP connections that have not been upgraded: those who
+func (h *handshakes) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.since)
+}
+
+// onConnState bounds the TCP connections, and so the open files: all sockets may be in
+// their handshakes at once, and so many more as are told that there is no room. Those who
 // open many and send their headers slowly get no further than this. net/http closes
 // who took too long without a word; it is counted here.
 func (s *Server) onConnState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		if s.handshakes.enter(conn) > max(s.cfg.MaxHandshakes, s.cfg.MaxConnections) {
+		if s.handshakes.enter(conn)+int(s.slots.Load()) > s.cfg.MaxConnections+s.cfg.MaxHandshakes {
 			s.turnedAway(cutOff, "handshakes")
 			conn.Close()
 		}

@@ -22,9 +22,12 @@ func (s *Server) sweep(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			open = s.hub.all(open[:0])
+			var most fullest
 			for _, session := range open {
-				session.lookAt(now)
+				most.add(session.lookAt(now))
 			}
+			s.pushes.frames.Store(int64(most.frames))
+			s.pushes.bytes.Store(int64(most.bytes))
 			if tide.passed(len(open), now) {
 				trim()
 			}
@@ -45,32 +48,34 @@ func (c *Config) tick() time.Duration {
 }
 
 // lookAt closes a socket whose time is up in one way or another, and pings it
-// when a ping is due.
-func (s *session) lookAt(now time.Time) {
+// when a ping is due. It returns what waits to be written to it.
+func (s *session) lookAt(now time.Time) (waiting load) {
 	cfg := &s.server.cfg
 	ms := now.UnixMilli()
-	if began := s.out.writingSince(); began != 0 && ms-began > cfg.WriteTimeout.Milliseconds() {
+	began, waiting := s.out.look()
+	if began != 0 && ms-began > cfg.WriteTimeout.Milliseconds() {
 		s.tooSlow()
 		s.out.finish(false) // what it did not read for so long, it will not read now
-		return
+		return load{}
 	}
 	if began := s.in.since.Load(); began != 0 && ms-began > cfg.MessageTimeout.Milliseconds() {
 		s.dribbles()
-		return
+		return waiting
 	}
 	identity := s.identity.Load()
 	if identity != nil && !now.Before(identity.Expires) {
 		s.close(schema.CloseTokenExpired)
-		return
+		return waiting
 	}
 	if !s.joined.Load() && ms-int64(s.opened) > cfg.ConnectTimeout.Milliseconds() {
 		if identity == nil {
 			s.close(schema.CloseInvalidToken)
-			return
+			return waiting
 		}
 		s.connectNow()
 	}
 	s.beat(ms, cfg)
+	return waiting
 }
 
 // dribbles closes a socket whose message does not come to its end: a client that

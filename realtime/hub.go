@@ -23,6 +23,7 @@ type hub struct {
 	delivered uint64 // place of the last record whose pushes were delivered
 	evicted   uint64 // place of the last record that made users leave a room
 	suspended uint64 // place of the last record that suspended a user
+	held      int    // pushes for those who resume, when all was asked last
 	closed    bool   // no more sockets are taken
 }
 
@@ -154,8 +155,12 @@ func (h *hub) close() bool {
 func (h *hub) all(into []*session) []*session {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.held = 0
 	for _, s := range h.sockets {
 		into = append(into, s)
+		if s.resuming != nil {
+			h.held += len(s.resuming.held)
+		}
 	}
 	return into
 }

@@ -122,7 +122,7 @@ func TestRoomsAgainstSets(t *testing.T) {
 func quietSession(id string) *session {
 	cfg := Defaults()
 	s := &session{id: id, chosen: ^namespaces(0)}
-	s.out.limits = &cfg
+	s.out.limits, s.out.heavy = &cfg, new(heavy)
 	s.out.writing = true
 	return s
 }

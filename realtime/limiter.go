@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"roomlog/eventlog"
 	"roomlog/schema"
 )
 
@@ -70,6 +71,13 @@ func (l *limiter[K]) goesOn(caller K) bool {
 	defer l.mu.Unlock()
 	b := l.buckets[caller]
 	return b != nil && b.goesOn(l.events)
+}
+
+// stands says how many callers are remembered.
+func (l *limiter[K]) stands() eventlog.Queue {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return eventlog.Queue{Name: "limit_" + l.name, Length: len(l.buckets), Bound: l.room}
 }
 
 // tidy makes room. It looks at every bucket, and so leaves a quarter of the room

@@ -72,6 +72,7 @@ func newMetrics(s *Server) (*metrics, error) {
 		gauge("roomlog_sockets", "Open sockets.", func(st Stats) int { return st.Sockets }),
 		gauge("roomlog_rooms", "Rooms with at least one socket.", func(st Stats) int { return st.Rooms }),
 		gauge("roomlog_users", "Users with at least one socket.", func(st Stats) int { return st.Users }),
+		queueFigures{s},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "roomlog_ready", Help: "1 while /readyz says that this server should be sent clients.",
 		}, func() float64 {

@@ -15,6 +15,10 @@ import (
 // did something.
 const maxRemembered = 100_000
 
+// maxLeaving is how many departures wait for the end of the grace period, about 200
+// bytes each. With more that of the first one ends early.
+const maxLeaving = 100_000
+
 // user is someone with at least one socket, or whose last one closed less than
 // the grace period ago. Guarded by hub.mu.
 type user struct {
@@ -22,6 +26,10 @@ type user struct {
 	room      *room       // of the user's sockets; nil during the grace period
 	left      schema.Time // when the last socket closed; 0 while one is open
 	announced bool        // others were told that the user is online
+	early     bool        // the grace period is over before its time
+	changed   bool        // it is in presence.changed
+
+	sender sender // guarded by the gates
 
 	resumed      int       // missed pushes sent again since resumesSince
 	resumesSince time.Time // at most a minute ago, or resumed means nothing
@@ -49,9 +57,14 @@ func newPresence() presence {
 	return presence{lastSeen: make(map[string]schema.Time), wake: make(chan struct{}, 1)}
 }
 
-// look asks run to look at the user again, hub.mu held.
-func (p *presence) look(user string) {
-	p.changed = append(p.changed, user)
+// look asks run to look at a user again, hub.mu held.
+func (s *Server) look(id string) {
+	p, u := &s.presence, s.hub.users[id]
+	if u == nil || u.changed {
+		return
+	}
+	u.changed = true
+	p.changed = append(p.changed, id)
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -72,15 +85,16 @@ func (p *presence) remember(user string, at schema.Time) {
 }
 
 // arrive notes the socket of a user, hub.mu held: the socket is in the user's room.
-func (s *Server) arrive(actor schema.Actor, r *room) {
+func (s *Server) arrive(actor schema.Actor, r *room) *user {
 	id := actor.ID
 	u := s.hub.users[id]
 	if u == nil {
 		u = &user{}
 		s.hub.users[id] = u
-		s.presence.look(id)
+		s.look(id)
 	}
-	u.actor, u.room, u.left = actor, r, 0
+	u.actor, u.room, u.left, u.early = actor, r, 0, false
+	return u
 }
 
 // depart notes that a user's last socket closed, hub.mu held.
@@ -88,7 +102,16 @@ func (s *Server) depart(id string, at schema.Time) {
 	u := s.hub.users[id]
 	u.room, u.left = nil, at
 	s.presence.remember(id, at)
-	s.presence.leaving = append(s.presence.leaving, departure{id, at})
+	p := &s.presence
+	if len(p.leaving) >= maxLeaving {
+		first := p.leaving[0]
+		p.leaving = p.leaving[1:]
+		if u := s.hub.users[first.user]; u != nil && u.left == first.at {
+			u.early = true
+			s.look(first.user)
+		}
+	}
+	p.leaving = append(p.leaving, departure{id, at})
 }
 
 // endGrace looks at the users whose grace period is over.
@@ -98,7 +121,7 @@ func (s *Server) endGrace(now schema.Time) {
 	p := &s.presence
 	due := 0
 	for due < len(p.leaving) && p.leaving[due].at+schema.Time(s.cfg.PresenceGrace.Milliseconds()) <= now {
-		p.look(p.leaving[due].user)
+		s.look(p.leaving[due].user)
 		due++
 	}
 	p.leaving = slices.Delete(p.leaving, 0, due)
@@ -134,7 +157,8 @@ func (s *Server) presenceNews(now time.Time) []news {
 		if u == nil {
 			continue
 		}
-		gone := u.left != 0 && u.left+schema.Time(s.cfg.PresenceGrace.Milliseconds()) <= schema.TimeOf(now)
+		u.changed = false
+		gone := u.left != 0 && (u.early || u.left+schema.Time(s.cfg.PresenceGrace.Milliseconds()) <= schema.TimeOf(now))
 		seen := schema.TimeOf(now)
 		event := ""
 		switch {

@@ -29,6 +29,10 @@ const (
 	// slow to read holds that much memory.
 	resumeChunk = 256
 	resumeBytes = 256 << 10
+	// maxRetoldBytes of such chunks are held for all of them together; who comes when
+	// it is used up is told in chunks of leastChunkBytes.
+	maxRetoldBytes  = 64 << 20
+	leastChunkBytes = 4 << 10
 	// lightResume is how many missed pushes are told at once, a few milliseconds' work;
 	// who missed more is greedy, see pressure.go.
 	lightResume = 64
@@ -259,21 +263,6 @@ func (c *recovery) nowLive(m *missed, count int) (live, slow bool) {
 	}
 	return true, slow
 }
-
-// turns bound what is done for all clients at one time.
-type turns chan struct{}
-
-// take waits for a turn. It returns false when ctx ends first.
-func (t turns) take(ctx context.Context) bool {
-	select {
-	case t <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (t turns) end() { <-t }
 
 // mayResume takes a number of pushes from what a user may be told again in a
 // minute. It returns false when that is used up, and whether it is not the first of it.

@@ -28,14 +28,28 @@ func (c *recovery) retell(m *missed) (told int, err error) {
 		if err != nil {
 			return told, err
 		}
-		for i := range frames {
-			if err := c.sendWithRoom(c.server.ctx, &frames[i]); err != nil {
-				return told, err
-			}
+		if err := c.sendAll(frames); err != nil {
+			return told, err
 		}
 		told += len(frames)
 	}
 	return told, nil
+}
+
+// sendAll sends a chunk, which is counted until it is queued.
+func (c *recovery) sendAll(frames []pushFrame) error {
+	size := 0
+	for i := range frames {
+		size += len(frames[i].head) + len(frames[i].tail)
+	}
+	c.server.retold.Add(int64(size))
+	defer c.server.retold.Add(-int64(size))
+	for i := range frames {
+		if err := c.sendWithRoom(c.server.ctx, &frames[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sendWithRoom queues a push when there is room for it. It returns errGone when the
@@ -64,13 +78,13 @@ func (c *recovery) retold(seqs []uint64, notified map[uint64]bool) (_ []pushFram
 	defer server.retelling.end()
 	chunk, left := seqs[:min(resumeChunk, len(seqs))], seqs[min(resumeChunk, len(seqs)):]
 	records := make([]eventlog.Record, 0, len(chunk))
-	size := 0
+	size, most := 0, min(resumeBytes, max(leastChunkBytes, maxRetoldBytes-int(server.retold.Load())))
 	for r, err := range server.cfg.Log.Pick(server.ctx, chunk) {
 		if err != nil {
 			return nil, nil, err
 		}
 		records = append(records, r)
-		if size += len(r.Data); size > resumeBytes {
+		if size += len(r.Data); size > most {
 			next, _ := slices.BinarySearch(seqs, r.Seq+1)
 			left = seqs[next:]
 			break

@@ -39,14 +39,18 @@ type Server struct {
 
 	hub      hub
 	acks     acks
+	queries  gate
+	heavy    heavy
+	pushes   pushQueues
 	presence presence
 	workers  workers
 	tails    tails
 
 	// Of clients that come back: who missed nothing is not kept waiting by those who
 	// missed much.
-	listing   turns // whose missed pushes are being listed
-	retelling turns // whose missed pushes are being read
+	listing   turns        // whose missed pushes are being listed
+	retelling turns        // whose missed pushes are being read
+	retold    atomic.Int64 // bytes that are read and not queued, see resume.go
 
 	greedy turns // sockets that have used their share, see pressure.go
 
@@ -84,11 +88,13 @@ func New(cfg Config) (*Server, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.limiters, s.addresses.open = newLimiters(&cfg), make(map[netip.Addr]int)
 	s.handshakes.since = make(map[net.Conn]time.Time)
+	s.acks.open(&cfg, maxWaitingBytes)
+	s.queries.open(&cfg, maxWaitingBytes)
 	s.acks.waiting = make(map[string]waitingAck)
 	s.workers.tasks = make(chan *task)
-	s.greedy = make(turns, greedyTurns())
-	s.listing, s.retelling = make(turns, cfg.MaxResumesAtOnce), make(turns, cfg.MaxResumesAtOnce)
-	s.tails = tails{reading: make(turns, 1), open: make(map[*session]*tail)}
+	s.greedy.slots = make(chan struct{}, greedyTurns())
+	s.listing.slots, s.retelling.slots = make(chan struct{}, cfg.MaxResumesAtOnce), make(chan struct{}, cfg.MaxResumesAtOnce)
+	s.tails.reading.slots, s.tails.open = make(chan struct{}, 1), make(map[*session]*tail)
 	s.audit = newAuditor(cfg.Log, cfg.AuditEvery, s.log)
 	var err error
 	if s.metrics, err = newMetrics(s); err != nil {

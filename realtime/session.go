@@ -39,6 +39,8 @@ type session struct {
 	greedy   bool        // it has used its share, see pressure.go; likewise
 	controls bucket      // run's: pings and pongs
 
+	sender *sender // the user's; set with handling held, before anything of theirs is carried out
+
 	from netip.Addr // by what its connection is counted
 
 	opened schema.Time // when it was upgraded
@@ -58,7 +60,7 @@ type session struct {
 func newSession(server *Server, id string, conn net.Conn, ahead []byte, identity *Identity) *session {
 	s := &session{server: server, id: id, opened: schema.TimeOf(time.Now())}
 	s.in.start(conn, ahead, server.cfg.MaxFrameBytes, s.onControl)
-	s.out.conn, s.out.limits, s.out.flusher = conn, &server.cfg, &server.sockets
+	s.out.conn, s.out.limits, s.out.heavy, s.out.flusher = conn, &server.cfg, &server.heavy, &server.sockets
 	s.identity.Store(identity)
 	return s
 }

@@ -98,6 +98,12 @@ func (ts *tails) stop(s *session) {
 	}
 }
 
+func (ts *tails) count() int {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return len(ts.open)
+}
+
 // follow tells the socket of each record that matches, once it is applied.
 func (t *tail) follow(ctx context.Context) error {
 	for {

@@ -15,6 +15,7 @@ const maxIdleWorkers = 64
 // theirs, and the few deep stacks are used again and again.
 type workers struct {
 	tasks   chan *task
+	all     atomic.Int32
 	idle    atomic.Int32
 	running sync.WaitGroup
 }
@@ -42,6 +43,8 @@ func (w *workers) do(s *session, message *buffer) {
 }
 
 func (w *workers) work(t *task) {
+	w.all.Add(1)
+	defer w.all.Add(-1)
 	for {
 		t.session.handle(t.message)
 		t.message.free()
@@ -58,6 +61,9 @@ func (w *workers) work(t *task) {
 		t = next
 	}
 }
+
+// busy returns how many commands are being carried out.
+func (w *workers) busy() int { return max(0, int(w.all.Load()-w.idle.Load())) }
 
 // stop ends the idle workers and waits for all; do must not be called any more.
 func (w *workers) stop() {

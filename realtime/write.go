@@ -3,6 +3,7 @@ package realtime
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -17,12 +18,14 @@ import (
 type sendQueue struct {
 	conn    net.Conn
 	limits  *Config
+	heavy   *heavy          // shared by all queues
 	flusher *sync.WaitGroup // counts the goroutine that writes
 
 	mu      sync.Mutex
 	queued  *buffer       // nil when nothing is queued
 	waiting load          // queued or being written
 	taken   load          // being written
+	noted   int           // bytes of waiting that heavy counts
 	pushes  uint64        // n of the last push
 	began   int64         // Unix ms at which the write in progress began, 0: none
 	writing bool          // a goroutine writes
@@ -30,6 +33,18 @@ type sendQueue struct {
 	sealed  bool          // nothing more is taken: the close frame is queued, or the socket gone
 	hangUp  bool          // close the connection, not only our side, when all is written
 }
+
+// lightQueue is so many bytes that what most sockets have queued at any time is less:
+// with less, a queue is none of the heavy ones.
+const lightQueue = 16 << 10
+
+// heavy is what waits in the queues of all sockets, but for less than lightQueue in
+// each: together they hold at most Config.MaxQueuedBytesInAll. No queue may have more
+// than is left for everybody: the slowest sockets are found too slow first, and the
+// more of them there are the sooner.
+type heavy struct{ bytes atomic.Int64 }
+
+func (h *heavy) share(limits *Config) int { return limits.MaxQueuedBytesInAll - int(h.bytes.Load()) }
 
 // load is an amount of frames; pushes are some of them.
 type load struct{ frames, pushes, bytes int }
@@ -127,12 +142,12 @@ func (q *sendQueue) finish(flush bool) {
 	}
 }
 
-// writingSince returns when the write in progress began, in Unix milliseconds, 0
-// when none is.
-func (q *sendQueue) writingSince() int64 {
+// look returns when the write in progress began, in Unix milliseconds, 0 when none
+// is, and what waits.
+func (q *sendQueue) look() (began int64, waiting load) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.began
+	return q.began, q.waiting
 }
 
 func (q *sendQueue) isSealed() bool {
@@ -147,11 +162,21 @@ func (q *sendQueue) isSealed() bool {
 // larger than the limit only if it is alone.
 func (q *sendQueue) hasRoom(size int) bool {
 	return q.waiting.frames == 0 ||
-		q.waiting.frames < q.limits.MaxQueuedFrames && q.waiting.bytes+size <= q.limits.MaxQueuedBytes
+		q.waiting.frames < q.limits.MaxQueuedFrames && q.waiting.bytes+size <= q.mostBytes(q.waiting.bytes+size)
 }
 
 func (q *sendQueue) halfEmpty() bool {
-	return q.waiting.frames <= q.limits.MaxQueuedFrames/2 && q.waiting.bytes <= q.limits.MaxQueuedBytes/2
+	bytes := q.waiting.bytes
+	return q.waiting.frames <= q.limits.MaxQueuedFrames/2 && (bytes <= q.mostBytes(bytes)/2 || bytes <= lightQueue && bytes <= q.limits.MaxQueuedBytes/2)
+}
+
+// mostBytes is how many bytes may wait when it comes to so many: a queue that is not
+// light has its share of what all queues together may hold.
+func (q *sendQueue) mostBytes(bytes int) int {
+	if bytes <= lightQueue {
+		return q.limits.MaxQueuedBytes
+	}
+	return min(q.limits.MaxQueuedBytes, max(lightQueue, q.heavy.share(q.limits)))
 }
 
 // wake lets the one who waits for room look again.
@@ -186,6 +211,9 @@ func (q *sendQueue) appendPush(f *pushFrame) {
 
 func (q *sendQueue) added(pushes, size int) {
 	q.waiting.add(1, pushes, size)
+	if q.waiting.bytes >= q.noted+lightQueue {
+		q.note()
+	}
 	if !q.writing {
 		q.writing = true
 		q.flusher.Add(1)
@@ -201,6 +229,16 @@ func (q *sendQueue) forget() {
 		q.queued = nil
 		q.pushes -= uint64(q.waiting.pushes - q.taken.pushes)
 		q.waiting = q.taken
+		q.note()
+	}
+}
+
+// note tells heavy what waits, in whole parts of lightQueue: so seldom that sockets on
+// their way through one push do not meet there.
+func (q *sendQueue) note() {
+	if now := q.waiting.bytes - q.waiting.bytes%lightQueue; now != q.noted {
+		q.heavy.bytes.Add(int64(now - q.noted))
+		q.noted = now
 	}
 }
 
@@ -229,6 +267,7 @@ func (q *sendQueue) take() (b *buffer, after func(net.Conn)) {
 	defer q.mu.Unlock()
 	q.waiting.add(-q.taken.frames, -q.taken.pushes, -q.taken.bytes)
 	q.taken = q.waiting
+	q.note()
 	q.wake()
 	if q.queued != nil {
 		b, q.queued = q.queued, nil

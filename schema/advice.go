@@ -55,6 +55,7 @@ var advice = map[Code]string{
 	AlreadyResolved:      "Take it as done: read the reports again.",
 	NotSuspended:         "Take it as done.",
 
+	Overloaded:     "It was not stored. Wait `retryAfterMs`, then send it again.",
 	Parked:         "Do not send it again. Tell the user that it failed.",
 	LogUnavailable: "Back off, then send it again with the same key.",
 	ShuttingDown:   "Connect again when the socket has closed, then send it again with the same key.",

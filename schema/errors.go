@@ -84,6 +84,7 @@ const (
 	AlreadyResolved      Code = "ALREADY_RESOLVED"
 	NotSuspended         Code = "NOT_SUSPENDED"
 
+	Overloaded     Code = "OVERLOADED"
 	Parked         Code = "PARKED"
 	LogUnavailable Code = "LOG_UNAVAILABLE"
 	ShuttingDown   Code = "SHUTTING_DOWN"
@@ -148,6 +149,7 @@ var codes = map[Code]struct {
 	AlreadyResolved:      {"this report is resolved already", false},
 	NotSuspended:         {"this user is not suspended", false},
 
+	Overloaded:     {"the server has as much to do as it can in time; wait before you send it again", true},
 	Parked:         {"the record is stored, but the server could not apply it; operators have been told", false},
 	LogUnavailable: {"the log does not take records right now", true},
 	ShuttingDown:   {"the server is shutting down", true},

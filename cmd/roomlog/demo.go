@@ -69,7 +69,7 @@ func (c *demoCmd) Run(a *app) error {
 func unlimited(dir string) serverConfig {
 	return serverConfig{
 		Data: dir, Listen: "127.0.0.1:0", Fsync: "group", Replicas: 1,
-		MaxConnections: 1000, MaxResume: 10_000, RateEvents: 0, RateWindow: time.Minute,
+		MaxConnections: 1000, MaxResume: 10_000, MaxWait: time.Second, RateEvents: 0, RateWindow: time.Minute,
 		PresenceGrace: time.Second, DrainTimeout: 30 * time.Second,
 	}
 }

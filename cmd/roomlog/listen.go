@@ -23,6 +23,8 @@ func (c serverConfig) check() error {
 		return usagef("--max-connections must be at least 1")
 	case c.MaxResume < 1:
 		return usagef("--max-resume must be at least 1")
+	case c.MaxWait <= 0:
+		return usagef("--max-wait must be longer than nothing, for example 1s")
 	case c.MaxConnectionsPerAddress < 0:
 		return usagef("--max-connections-per-address must be 0 (no limit) or more")
 	case c.RateWindow <= 0:

@@ -26,7 +26,7 @@ func TestGoodUsage(t *testing.T) {
 		"no limits":            func(c *serverConfig) { c.MaxConnectionsPerAddress, c.PresenceGrace = 0, 0 },
 	} {
 		c := serverConfig{
-			Listen: "127.0.0.1:7777", MaxConnections: 1, MaxResume: 1, RateWindow: time.Minute, DrainTimeout: time.Second, Replicas: 1,
+			Listen: "127.0.0.1:7777", MaxConnections: 1, MaxResume: 1, MaxWait: time.Second, RateWindow: time.Minute, DrainTimeout: time.Second, Replicas: 1,
 		}
 		change(&c)
 		if err := c.check(); err != nil {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -189,5 +191,33 @@ func TestOperationsSentences(t *testing.T) {
 	}
 	if seen < 25 {
 		t.Errorf("only %d parts of sentences were looked for", seen)
+	}
+}
+
+// Every queue stands in OPERATIONS.md, and no other; each has a length and a bound.
+func TestOperationsQueues(t *testing.T) {
+	s := serve(t, t.TempDir())
+	response, err := http.Get("http://" + s.address() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	page, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	queues := map[string][]string{} // length and bound
+	for _, figure := range regexp.MustCompile(`(?m)^roomlog_queue_(length|bound)\{queue="([a-z_]+)"\}`).FindAllStringSubmatch(string(page), -1) {
+		queues[figure[1]] = append(queues[figure[1]], figure[2])
+	}
+	var named []string
+	for _, row := range operationsRows(t, "### Queues") {
+		named = append(named, strings.Trim(row[0], "`"))
+	}
+	slices.Sort(named)
+	for _, figure := range []string{"length", "bound"} {
+		if slices.Sort(queues[figure]); !slices.Equal(named, queues[figure]) {
+			t.Errorf("OPERATIONS.md names the queues\n%q\nand these have a %s\n%q", named, figure, queues[figure])
+		}
 	}
 }

@@ -27,24 +27,27 @@ func TestSecurityPage(t *testing.T) {
 	}
 	minute := func(events int) string { return fmt.Sprintf("%d a minute", events) }
 	for door, want := range map[string]string{
-		"listen":                      defaultListen,
-		"connections":                 fmt.Sprint(d.MaxConnections),
-		"… of one address":            fmt.Sprint(d.MaxPerAddress),
-		"… of one user":               fmt.Sprint(d.MaxSocketsPerUser),
-		"handshake":                   inWords(d.HandshakeTimeout),
-		"first frame":                 inWords(d.ConnectTimeout),
-		"message":                     inWords(d.MessageTimeout),
-		"ping, pong":                  fmt.Sprintf("every %s, within %s", inWords(d.PingInterval), inWords(d.PongTimeout)),
-		"slow reader":                 fmt.Sprintf("%d frames, %d bytes, %s a write", d.MaxQueuedFrames, d.MaxQueuedBytes, inWords(d.WriteTimeout)),
-		"frame":                       fmt.Sprintf("%d bytes", d.MaxFrameBytes),
-		"nesting":                     fmt.Sprint(schema.MaxDepth),
-		"commands of a socket":        minute(d.RateEvents),
-		"… of a user, all sockets":    minute(d.RateUserEvents),
-		"connects of a user":          minute(d.RateConnects),
-		"posts, comments, shares":     minute(d.RatePosts),
-		"reports":                     minute(d.RateReports),
-		"requests of one address":     minute(d.RateUpgrades),
-		"pings and pongs of a socket": minute(d.RateControls),
+		"listen":                              defaultListen,
+		"connections":                         fmt.Sprint(d.MaxConnections),
+		"… of one address":                    fmt.Sprint(d.MaxPerAddress),
+		"… of one user":                       fmt.Sprint(d.MaxSocketsPerUser),
+		"handshake":                           inWords(d.HandshakeTimeout),
+		"first frame":                         inWords(d.ConnectTimeout),
+		"message":                             inWords(d.MessageTimeout),
+		"ping, pong":                          fmt.Sprintf("every %s, within %s", inWords(d.PingInterval), inWords(d.PongTimeout)),
+		"slow reader":                         fmt.Sprintf("%d frames, %d bytes, %s a write", d.MaxQueuedFrames, d.MaxQueuedBytes, inWords(d.WriteTimeout)),
+		"slow readers together":               fmt.Sprintf("%d bytes", d.MaxQueuedBytesInAll),
+		"too much to do":                      fmt.Sprintf("%s, %d of each", inWords(d.MaxWait), d.MaxWaiting),
+		"connections that are no sockets yet": fmt.Sprint(d.MaxHandshakes),
+		"frame":                               fmt.Sprintf("%d bytes", d.MaxFrameBytes),
+		"nesting":                             fmt.Sprint(schema.MaxDepth),
+		"commands of a socket":                minute(d.RateEvents),
+		"… of a user, all sockets":            minute(d.RateUserEvents),
+		"connects of a user":                  minute(d.RateConnects),
+		"posts, comments, shares":             minute(d.RatePosts),
+		"reports":                             minute(d.RateReports),
+		"requests of one address":             minute(d.RateUpgrades),
+		"pings and pongs of a socket":         minute(d.RateControls),
 	} {
 		if rows[door] != want {
 			t.Errorf("the default of %s is %s, and SECURITY.md says %q", door, want, rows[door])
@@ -58,7 +61,7 @@ func TestSecurityPage(t *testing.T) {
 		}
 	}
 	for field, flag := range map[string]string{
-		"MaxConnections": "MaxConnections", "MaxPerAddress": "MaxConnectionsPerAddress", "RateEvents": "RateEvents", "RateUserEvents": "RateUserEvents",
+		"MaxWait": "MaxWait", "MaxConnections": "MaxConnections", "MaxPerAddress": "MaxConnectionsPerAddress", "RateEvents": "RateEvents", "RateUserEvents": "RateUserEvents",
 		"RateConnects": "RateConnects", "RatePosts": "RatePosts", "RateReports": "RateReports", "RateUpgrades": "RateUpgrades",
 	} {
 		f, _ := reflect.TypeFor[serverConfig]().FieldByName(flag)

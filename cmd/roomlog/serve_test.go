@@ -47,6 +47,7 @@ func TestWrongUsage(t *testing.T) {
 		{"serve --max-connections 0", 2, "--max-connections must be at least 1"},
 		{"serve --max-connections many", 2, "many"},
 		{"serve --max-resume 0", 2, "--max-resume must be at least 1"},
+		{"serve --max-wait 0s", 2, "--max-wait must be longer than nothing"},
 		{"serve --rate-events=-1", 2, "--rate-events must be 0 (no limit) or more"},
 		{"serve --rate-reports=-1", 2, "--rate-reports must be 0 (no limit) or more"},
 		{"serve --max-connections-per-address=-1", 2, "--max-connections-per-address must be 0 (no limit) or more"},

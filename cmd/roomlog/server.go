@@ -36,6 +36,7 @@ type serverConfig struct {
 	MaxConnections           int           `default:"1000" placeholder:"N" help:"Connections at once (${default})."`
 	MaxConnectionsPerAddress int           `default:"100" placeholder:"N" help:"Connections at once of one IPv4 address or IPv6 /64, this machine's own not counted; 0 for no limit (${default})."`
 	TrustedProxies           []string      `placeholder:"CIDR" help:"Reverse proxies in front, as addresses or networks: clients are told apart by the X-Forwarded-For that these send, and nobody else."`
+	MaxWait                  time.Duration `default:"1s" placeholder:"D" help:"Facts and queries that would wait longer than that at the server's pace are refused as OVERLOADED (${default})."`
 	MaxResume                int           `default:"10000" placeholder:"N" help:"Missed pushes that a client is sent again; who missed more reads anew (${default})."`
 	RateEvents               int           `default:"100" placeholder:"N" help:"Events a socket may send in --rate-window; 0 for no limit, and none of the other rates either (${default})."`
 	RateUserEvents           int           `default:"300" placeholder:"N" help:"Events a user may send, over all sockets; 0 for no limit (${default})."`
@@ -93,6 +94,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if err := s.cfg.check(); err != nil {
 		return err
 	}
+	if err := s.cfg.checkDescriptors(); err != nil {
+		return err
+	}
 	if err := finishRestore(s.cfg.Data, s.logger); err != nil {
 		return err
 	}
@@ -134,7 +138,7 @@ func (s *Server) gatewayConfig(metrics *prometheus.Registry) realtime.Config {
 	c.RateEvents, c.RateWindow = s.cfg.RateEvents, s.cfg.RateWindow
 	c.RateUserEvents, c.RateConnects, c.RateUpgrades = s.cfg.RateUserEvents, s.cfg.RateConnects, s.cfg.RateUpgrades
 	c.RatePosts, c.RateReports = s.cfg.RatePosts, s.cfg.RateReports
-	c.MaxResume = s.cfg.MaxResume
+	c.MaxResume, c.MaxWait = s.cfg.MaxResume, s.cfg.MaxWait
 	c.PresenceGrace = s.cfg.PresenceGrace
 	c.DrainTimeout = s.cfg.DrainTimeout
 	c.Logger, c.Registerer = s.logger, metrics
