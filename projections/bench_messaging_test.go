@@ -29,7 +29,7 @@ func groups(n int) (records []eventlog.Record) {
 func BenchmarkSend(b *testing.B) {
 	const conversations, size = 500, 64
 	w := bare(b, filepath.Join(b.TempDir(), "models.db"))
-	applyAll(b, w, groups(conversations), loadBatch, false)
+	applyAll(b, w, groups(conversations), bulk, false)
 	n := conversations
 	b.ReportAllocs()
 	for b.Loop() {
@@ -69,7 +69,7 @@ func BenchmarkConversations(b *testing.B) {
 	for i := range 10 * conversations {
 		records = append(records, fact(len(records)+1, "alice", "message:send", words(id(1+i*7919%conversations), line)))
 	}
-	applyAll(b, w, records, loadBatch, false)
+	applyAll(b, w, records, bulk, false)
 	measured(b, w, func(v *View) error {
 		page, err := v.Conversations("reader", schema.Page{})
 		if err == nil && len(page.Items) != 20 {
@@ -98,12 +98,12 @@ func BenchmarkLongConversation(b *testing.B) {
 		if n < 2+len(readers) {
 			user = readers[n-2]
 		}
-		if records = append(records, fact(n, user, "message:send", words(id(1), line))); len(records) == loadBatch {
-			applyAll(b, w, records, loadBatch, false)
+		if records = append(records, fact(n, user, "message:send", words(id(1), line))); len(records) == bulk {
+			applyAll(b, w, records, bulk, false)
 			records = records[:0]
 		}
 	}
-	applyAll(b, w, records, loadBatch, false)
+	applyAll(b, w, records, bulk, false)
 	middle := id(messages / 2)
 	for name, q := range map[string]schema.MessageList{"newest": {}, "before": {Page: schema.Page{Before: middle}}, "around": {Around: middle}} {
 		b.Run(name, func(b *testing.B) {

@@ -16,7 +16,7 @@ func benchFacts(b *testing.B, before []eventlog.Record, next func(n int) eventlo
 	b.Helper()
 	const size = 64
 	w := bare(b, filepath.Join(b.TempDir(), "models.db"))
-	applyAll(b, w, before, loadBatch, false)
+	applyAll(b, w, before, bulk, false)
 	n := len(before)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -57,7 +57,7 @@ func BenchmarkApply(b *testing.B) {
 	for _, size := range []int{1, 64, 1024} {
 		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
 			w := bare(b, filepath.Join(b.TempDir(), "models.db"))
-			applyAll(b, w, records[:100_000], loadBatch, false)
+			applyAll(b, w, records[:100_000], bulk, false)
 			w.db.NoSync = false
 			next := records[100_000:]
 			n := 0
@@ -141,7 +141,7 @@ func BenchmarkFeed(b *testing.B) {
 	for i := range 25_000 {
 		records = append(records, fact(len(records)+1, fmt.Sprint("author", i*7919%500), "post:create", schema.PostCreate{Content: "words, words, words"}))
 	}
-	applyAll(b, w, records, loadBatch, false)
+	applyAll(b, w, records, bulk, false)
 	var times []time.Duration
 	b.ReportAllocs()
 	for b.Loop() {
@@ -165,7 +165,7 @@ func BenchmarkFeed(b *testing.B) {
 
 func BenchmarkDigest(b *testing.B) {
 	w := bare(b, filepath.Join(b.TempDir(), "models.db"))
-	applyAll(b, w, traffic(100_000, 10_000), loadBatch, false)
+	applyAll(b, w, traffic(100_000, 10_000), bulk, false)
 	for b.Loop() {
 		digestOf(b, w.db)
 	}

@@ -19,7 +19,7 @@ func TestLikesThatAreForgottenCostNothing(t *testing.T) {
 		log = append(log, fact(i+2, fmt.Sprint("user", i), "post:like", schema.PostAction{PostID: id(1), Action: "like"}))
 	}
 	log = append(log, fact(likes+2, "bob", "post:comment", schema.PostComment{PostID: id(1), Content: "@carol @zoe"}))
-	applyAll(t, w, log, loadBatch, false)
+	applyAll(t, w, log, bulk, false)
 	for i, r := range []eventlog.Record{
 		fact(likes+3, "mod", "admin:remove", spam(onPost(id(1)))),
 		fact(likes+4, "mod", "admin:restore", spam(onPost(id(1)))),

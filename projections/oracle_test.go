@@ -32,6 +32,9 @@ func bare(t testing.TB, name string) *writer {
 	return w
 }
 
+// bulk is how many records make a transaction where there are many of them.
+const bulk = 2048
+
 // applyAll applies records in batches of one size.
 func applyAll(t rapid.TB, w *writer, records []eventlog.Record, size int, live bool) (outcomes []Outcome) {
 	t.Helper()

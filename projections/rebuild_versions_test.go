@@ -63,7 +63,7 @@ func (w *world) rebuilt() {
 func TestAFileOfAnotherReleaseStaysUntilItIsReplaced(t *testing.T) {
 	w := newWorld(t)
 	w.run()
-	w.append(traffic(loadBatch+500, 50)...)
+	w.append(traffic(muchToCatchUp+500, 50)...)
 	w.wait(w.log.Durable())
 	good := w.digest()
 	w.close()
