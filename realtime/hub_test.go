@@ -227,3 +227,34 @@ func TestARoomIsEnteredAsOfAPlace(t *testing.T) {
 		t.Error("not let in by what is true after it")
 	}
 }
+
+// A push is encoded once a room: to tell a thousand sockets takes no more memory than
+// to tell one, but for their queues' own.
+func TestPushesAreEncodedOnceARoom(t *testing.T) {
+	allocations := func(sockets int) float64 {
+		h := newHub()
+		var all []*session
+		for i := range sockets {
+			s := quietSession(fmt.Sprint("socket-", i))
+			h.sockets[s.id] = s
+			h.join(s, schema.RoomPublic, 0, 1)
+			s.out.queued = &buffer{bytes: make([]byte, 0, 4<<10)}
+			all = append(all, s)
+		}
+		told := 0
+		push := []delivery{{event: "post:like", seq: 1, data: []byte(`{"likesCount":1}`), rooms: []string{schema.RoomPublic}}}
+		count := testing.AllocsPerRun(10, func() {
+			for _, s := range all {
+				s.out.queued.bytes, s.out.waiting = s.out.queued.bytes[:0], load{}
+			}
+			told += h.deliver(1, push, nil).count
+		})
+		if told != 11*sockets {
+			t.Errorf("told %d times, want %d", told, 11*sockets)
+		}
+		return count
+	}
+	if one, thousand := allocations(1), allocations(1000); one == 0 || one != thousand {
+		t.Errorf("%v allocations for one socket, %v for a thousand", one, thousand)
+	}
+}
