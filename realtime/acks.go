@@ -73,6 +73,8 @@ func (a *acks) whenNone() <-chan struct{} {
 // order. It is projections.Config.Deliver; it never waits for a socket. It may
 // be called before Serve and after it.
 func (s *Server) Deliver(batch []projections.Applied) {
+	s.circles.mu.Lock()
+	defer s.circles.mu.Unlock()
 	audience := s.audienceOf(batch)
 	var pushes []delivery
 	for i := range batch {
@@ -100,6 +102,7 @@ func (s *Server) Deliver(batch []projections.Applied) {
 
 				suspended: p.Suspended,
 			})
+			pushes[j].lookedFor(len(o.Notes))
 		}
 		s.deliver(r.Seq, pushes, notesOf(r, o.Notes))
 	}

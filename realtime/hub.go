@@ -18,6 +18,7 @@ type hub struct {
 	sockets map[string]*session // by socket id
 	rooms   map[string]*room    // by name; none is empty
 	users   map[string]*user    // by user id: connected, or gone for less than the grace period
+	arrived arrivals            // whoever was put into users
 	stamp   uint64              // of the push being delivered
 
 	delivered uint64 // place of the last record whose pushes were delivered
@@ -160,6 +161,39 @@ func (h *hub) all(into []*session) []*session {
 	return into
 }
 
+func (h *hub) hasUser(id string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.users[id] != nil
+}
+
+// userIDs returns who is connected, or lately was, unless that are as many as fewer or
+// more: then nil.
+func (h *hub) userIDs(fewer int) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.users) >= fewer {
+		return nil
+	}
+	ids := make([]string, 0, len(h.users))
+	for id := range h.users {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// arrivedSince returns who came after the first so many users, unless that is too long
+// ago to be known; how many did altogether, and how many are connected.
+func (h *hub) arrivedSince(n uint64) (ids []string, known bool, upTo uint64, connected int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	a := &h.arrived
+	if known = n >= a.dropped; known {
+		ids = a.ids[n-a.dropped:]
+	}
+	return ids, known, a.dropped + uint64(len(a.ids)), len(h.users)
+}
+
 // delivery is one push on its way to rooms.
 type delivery struct {
 	event  string
@@ -167,8 +201,9 @@ type delivery struct {
 	at     schema.Time
 	data   json.RawMessage
 	rooms  []string
-	users  []string // told in their own user rooms, after the rooms
-	origin string   // id of the socket that sent it, which is not told; "" for none
+	users  []string        // told in their own user rooms, after the rooms
+	among  map[string]bool // users, where many are looked for; nil: not made
+	origin string          // id of the socket that sent it, which is not told; "" for none
 
 	own   json.RawMessage // what the sockets of actor, and room admin, are told instead of data; nil: the same
 	actor string
@@ -247,6 +282,7 @@ type pass struct {
 	stamp   uint64
 	tail    []byte // made when the first room turns out to have members
 	ownTail []byte // likewise
+	head    []byte // of the room that is told
 	told    int
 	slow    []*session
 }
@@ -255,7 +291,8 @@ func (p *pass) tell(r *room) {
 	if p.tail == nil {
 		p.tail = newPushTail(p.at, p.data)
 	}
-	frame := &pushFrame{head: newPushHead(p.event, r.name, p.seq), tail: p.tail}
+	p.head = appendPushHead(p.head[:0], p.event, r.name, p.seq)
+	frame := &pushFrame{head: p.head, tail: p.tail}
 	own := frame
 	if p.own != nil {
 		if p.ownTail == nil {
@@ -297,6 +334,24 @@ func (d *delivery) isFor(m *member, room string) bool {
 		return false
 	}
 	return !d.excepts(m.userID(), room)
+}
+
+// manyLookedFor is how many comparisons of ids cost more than a set of them.
+const manyLookedFor = 4096
+
+// lookedFor prepares for that so many users are looked for in users.
+func (d *delivery) lookedFor(times int) {
+	if times*len(d.users) > manyLookedFor {
+		d.among = setOf(d.users)
+	}
+}
+
+// isTo reports whether a user is one of users.
+func (d *delivery) isTo(user string) bool {
+	if d.among != nil {
+		return d.among[user]
+	}
+	return slices.Contains(d.users, user)
 }
 
 // setOf makes a set of users, nil of none.

@@ -78,6 +78,7 @@ func (s *Server) arrive(actor schema.Actor, r *room) {
 	if u == nil {
 		u = &user{}
 		s.hub.users[id] = u
+		s.hub.arrived.add(id, len(s.hub.users))
 		s.presence.look(id)
 	}
 	u.actor, u.room, u.left = actor, r, 0
@@ -165,7 +166,10 @@ func (s *Server) announce(all []news) {
 	err := s.cfg.Models.View(func(v *projections.View) error {
 		for i := range all {
 			n := &all[i]
-			n.users = slices.AppendSeq(s.connectedFollowers(v, n.about).ids, v.Partners(n.about))
+			for id := range s.hub.related(v, follows, n.about, follows.count(v, n.about)) {
+				n.users = append(n.users, id)
+			}
+			n.users = slices.AppendSeq(n.users, v.Partners(n.about))
 		}
 		return nil
 	})

@@ -39,6 +39,7 @@ type Server struct {
 
 	hub      hub
 	acks     acks
+	circles  circles
 	presence presence
 	workers  workers
 	tails    tails
@@ -81,6 +82,7 @@ func New(cfg Config) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.circles = newCircles(&s.hub)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.limiters, s.addresses.open = newLimiters(&cfg), make(map[netip.Addr]int)
 	s.handshakes.since = make(map[net.Conn]time.Time)

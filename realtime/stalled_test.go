@@ -79,6 +79,7 @@ func TestSocketsThatStallInARoom(t *testing.T) {
 			}
 		}
 		s.expect("close 4008 too slow")
+		s.conn.Close()
 		if heard == len(said) {
 			t.Errorf("%d heard everything", i)
 		}
