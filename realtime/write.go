@@ -75,6 +75,18 @@ func (q *sendQueue) offer(f *pushFrame) (again <-chan struct{}) {
 	return nil
 }
 
+// pushSome queues pushes only while the queue is less than half full, and returns how
+// many. Where nothing is being written they leave in one write.
+func (q *sendQueue) pushSome(frames []pushFrame) (queued int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for queued < len(frames) && !q.sealed && q.halfEmpty() {
+		q.appendPush(&frames[queued])
+		queued++
+	}
+	return queued
+}
+
 // send queues one frame. It returns false when the queue is full.
 func (q *sendQueue) send(op ws.OpCode, payload []byte) bool {
 	q.mu.Lock()
