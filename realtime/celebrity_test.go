@@ -2,6 +2,7 @@ package realtime_test
 
 import (
 	"fmt"
+	"iter"
 	"net"
 	"slices"
 	"sync"
@@ -23,32 +24,63 @@ func fan(n int) string { return fmt.Sprintf("fan%07d", n) }
 func openFamous(t testing.TB, fans int, change func(*realtime.Config)) *gateway {
 	t.Helper()
 	dir := t.TempDir()
+	prefill(t, dir, func(log *eventlog.Log) { fanFacts(t, log, fans, "user:follow", following(celebrity)) })
+	g := openGatewayIn(t, dir, change)
+	g.awaitReady()
+	return g
+}
+
+// prefill writes facts to a log that no server has open yet.
+func prefill(t testing.TB, dir string, write func(*eventlog.Log)) {
+	t.Helper()
 	log, err := eventlog.Open(t.Context(), eventlog.Config{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	fanFacts(t, log, 0, fans, "user:follow", "user:"+celebrity, `{"followingId":"`+celebrity+`","action":"follow"}`)
+	write(log)
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	g := openGatewayIn(t, dir, change)
-	for g.server.Unready() != "" { // of a million, longer than what must happen at once
-		<-time.After(time.Millisecond)
-	}
-	return g
 }
 
-// fanFacts appends a fact of each of some fans from the side, as another node would,
-// and returns when all are durable.
-func fanFacts(t testing.TB, log *eventlog.Log, from, to int, event, entity, data string) {
+// awaitReady returns when the server has read models of all that its log held: of a
+// million records that takes longer than what must happen at once.
+func (g *gateway) awaitReady() {
+	for g.server.Unready() != "" {
+		<-time.After(time.Millisecond)
+	}
+}
+
+// deed is what a fact is about, and its data.
+type deed struct{ entity, data string }
+
+func following(user string) deed {
+	return deed{"user:" + user, fmt.Sprintf(`{"followingId":%q,"action":"follow"}`, user)}
+}
+
+// fanFacts is facts, one of each of so many fans.
+func fanFacts(t testing.TB, log *eventlog.Log, fans int, event string, a deed) {
+	t.Helper()
+	facts(t, log, event, func(yield func(string, deed) bool) {
+		for n := range fans {
+			if !yield(fan(n), a) {
+				return
+			}
+		}
+	})
+}
+
+// facts appends a fact for each user and deed, as another node would, and returns when
+// all are durable.
+func facts(t testing.TB, log *eventlog.Log, event string, all iter.Seq2[string, deed]) {
 	t.Helper()
 	var durable sync.WaitGroup
-	for n := from; n < to; n++ {
+	for user, a := range all {
 		now := time.Now()
 		durable.Add(1)
 		err := log.Append(t.Context(), eventlog.Record{
 			ID: eventlog.NewID(now), Time: schema.TimeOf(now), Event: event, Version: 1,
-			Actor: schema.Actor{ID: fan(n), Username: fan(n)}, Entity: entity, Data: []byte(data),
+			Actor: schema.Actor{ID: user, Username: user}, Entity: a.entity, Data: []byte(a.data),
 		}, func(_ uint64, err error) {
 			if err != nil {
 				t.Error(err)
@@ -221,7 +253,7 @@ func BenchmarkCelebrity(b *testing.B) {
 				f.acks(b, "liking", func(n int) error {
 					if n == 0 {
 						began := time.Now()
-						fanFacts(b, f.g.log, 0, likes, "post:like", "post:"+post, fmt.Sprintf(`{"postId":%q,"action":"like"}`, post))
+						fanFacts(b, f.g.log, likes, "post:like", deed{"post:" + post, fmt.Sprintf(`{"postId":%q,"action":"like"}`, post)})
 						b.ReportMetric(likes/time.Since(began).Seconds(), "likes/s")
 					}
 					return nil
