@@ -60,3 +60,28 @@ func TestQueuedFramesLeaveInOneWrite(t *testing.T) {
 		t.Errorf("%d bytes were written, want %d: every frame, in order", len(got), len(want))
 	}
 }
+
+// Of what may be lost, as who comes and goes, a queue takes only so much that half of it
+// is left for facts, and those to the last one that fits.
+func TestPresenceLeavesRoomForFacts(t *testing.T) {
+	s := quietSession("s")
+	s.out.limits.MaxQueuedFrames = 10
+	news := make([]pushFrame, 20)
+	for i, want := range []int{6, 0} {
+		if queued := s.out.pushSome(news); queued != want {
+			t.Errorf("attempt %d: %d were queued, want %d", i, queued, want)
+		}
+	}
+	fact := new(pushFrame)
+	for n := range 4 {
+		if !s.out.push(fact) {
+			t.Errorf("no room for fact %d", n)
+		}
+	}
+	if s.out.push(fact) {
+		t.Error("there is room for more than the queue's frames")
+	}
+	if s.out.pushes != 10 {
+		t.Errorf("n is %d: what was not queued was counted", s.out.pushes)
+	}
+}
