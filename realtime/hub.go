@@ -218,8 +218,9 @@ type delivery struct {
 // told is what a delivery came to.
 type told struct {
 	count     int
-	slow      []*session // whose queue was full: the caller closes them
-	suspended []*session // whose user is suspended: likewise
+	slow      []*session   // whose queue was full: the caller closes them
+	listed    []*sendQueue // whose writers the caller starts
+	suspended []*session   // whose user is suspended: likewise
 }
 
 // deliver queues the pushes of one record, or of none (seq 0), each on every socket
@@ -237,7 +238,7 @@ func (h *hub) deliver(seq uint64, all []delivery, notes []note) (out told) {
 	for i := range all {
 		d := &all[i]
 		h.stamp++
-		p := pass{delivery: d, stamp: h.stamp}
+		p := pass{delivery: d, stamp: h.stamp, out: &out}
 		for _, name := range inOrder(d.rooms) {
 			if r := h.rooms[name]; r != nil {
 				p.tell(r)
@@ -260,8 +261,6 @@ func (h *hub) deliver(seq uint64, all []delivery, notes []note) (out told) {
 				}
 			}
 		}
-		out.count += p.told
-		out.slow = append(out.slow, p.slow...)
 	}
 	h.delivered = max(h.delivered, seq)
 	return out
@@ -280,11 +279,10 @@ func inOrder(rooms []string) []string {
 type pass struct {
 	*delivery
 	stamp   uint64
+	out     *told
 	tail    []byte // made when the first room turns out to have members
 	ownTail []byte // likewise
 	head    []byte // of the room that is told
-	told    int
-	slow    []*session
 }
 
 func (p *pass) tell(r *room) {
@@ -315,11 +313,14 @@ func (p *pass) tell(r *room) {
 			s.resuming.hold(p.seq, f)
 			continue
 		}
-		if !s.out.push(f) {
-			p.slow = append(p.slow, s)
+		ok, list := s.out.pushListed(f)
+		if !ok {
+			p.out.slow = append(p.out.slow, s)
 			continue
 		}
-		p.told++
+		if p.out.count++; list {
+			p.out.listed = append(p.out.listed, &s.out)
+		}
 	}
 }
 

@@ -74,9 +74,14 @@ func (s *Server) tellNews() {
 		}
 		all = append(all, chunk...)
 	}
+	var listed []*sendQueue
 	for user, which := range to {
-		s.hub.tellNews(user, all, which, s.metrics)
+		if listed = s.hub.tellNews(user, all, which, s.metrics, listed); len(listed) >= manyWriters {
+			startInTurn(listed)
+			listed = listed[:0]
+		}
 	}
+	startInTurn(listed)
 }
 
 // address adds to whom news of a user is told: the connected followers, and those who
@@ -140,13 +145,14 @@ func (s *Server) presenceNews(now time.Time) (all []news) {
 }
 
 // tellNews queues news for the sockets of a user, as far as they have read half of what
-// a socket may have before it: who does not keep up is to hear facts.
-func (h *hub) tellNews(id string, all []news, which []int, m *metrics) {
+// a socket may have before it: who does not keep up is to hear facts. It adds to listed
+// those whose writers are to be started.
+func (h *hub) tellNews(id string, all []news, which []int, m *metrics, listed []*sendQueue) []*sendQueue {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u := h.users[id]
 	if u == nil || u.room == nil {
-		return
+		return listed
 	}
 	online, offline := newPushHead(userOnline, u.room.name, 0), newPushHead(userOffline, u.room.name, 0)
 	frames := make([]pushFrame, len(which))
@@ -158,9 +164,13 @@ func (h *hub) tellNews(id string, all []news, which []int, m *metrics) {
 	}
 	for i := range u.room.members {
 		if s := u.room.members[i].session; s.chosen.hear(userOnline, u.room.name) {
-			told := s.out.pushSome(frames)
+			told, list := s.out.pushSome(frames)
 			m.pushes.Add(float64(told))
 			m.newsDropped.Add(float64(len(frames) - told))
+			if list {
+				listed = append(listed, &s.out)
+			}
 		}
 	}
+	return listed
 }

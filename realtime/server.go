@@ -42,6 +42,7 @@ type Server struct {
 	circles  circles
 	presence presence
 	workers  workers
+	writers  writers
 	tails    tails
 
 	// Of clients that come back: who missed nothing is not kept waiting by those who
@@ -87,6 +88,7 @@ func New(cfg Config) (*Server, error) {
 	s.limiters, s.addresses.open = newLimiters(&cfg), make(map[netip.Addr]int)
 	s.handshakes.since = make(map[net.Conn]time.Time)
 	s.acks.waiting = make(map[string]waitingAck)
+	s.writers.wake = make(chan struct{}, 1)
 	s.workers.tasks = make(chan *task)
 	s.greedy = make(turns, greedyTurns())
 	s.listing, s.retelling = make(turns, cfg.MaxResumesAtOnce), make(turns, cfg.MaxResumesAtOnce)
@@ -135,6 +137,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	s.background.Go(func() { s.recallPresence(s.ctx) })
 	s.background.Go(func() { s.runPresence(s.ctx) })
+	s.background.Go(func() { s.writers.run(s.ctx) })
 	s.background.Go(func() { s.sweep(s.ctx) })
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(listener) }()

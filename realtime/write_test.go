@@ -68,7 +68,7 @@ func TestPresenceLeavesRoomForFacts(t *testing.T) {
 	s.out.limits.MaxQueuedFrames = 10
 	news := make([]pushFrame, 20)
 	for i, want := range []int{6, 0} {
-		if queued := s.out.pushSome(news); queued != want {
+		if queued, _ := s.out.pushSome(news); queued != want {
 			t.Errorf("attempt %d: %d were queued, want %d", i, queued, want)
 		}
 	}
