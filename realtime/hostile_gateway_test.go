@@ -84,7 +84,7 @@ func (l elsewhere) Accept() (net.Conn, error) {
 	case 6:
 		at = netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf("2001:db8:0:%x::%x", ip[2], ip[3])), at.Port())
 	case 9:
-		if err := conn.(*net.TCPConn).SetWriteBuffer(1); err != nil { // the kernel's least
+		if err := conn.(*net.TCPConn).SetWriteBuffer(32 << 10); err != nil {
 			return nil, err
 		}
 		fallthrough

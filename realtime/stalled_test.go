@@ -22,7 +22,7 @@ import (
 func (g *gateway) stall(t testing.TB, user string) *rawSocket {
 	t.Helper()
 	s := g.as("127.9.0.1").user(t, user)
-	s.conn.(*net.TCPConn).SetReadBuffer(1)
+	s.conn.(*net.TCPConn).SetReadBuffer(32 << 10)
 	s.ask("socket:connect", "{}")
 	return s
 }
