@@ -111,7 +111,7 @@ func (s *Server) Deliver(batch []projections.Applied) {
 // deliver pushes what a record at seq, or a signal (0), tells.
 func (s *Server) deliver(seq uint64, pushes []delivery, notes []note) {
 	out := s.hub.deliver(seq, pushes, notes)
-	s.writers.start(out.listed)
+	s.writers.start(out.starts)
 	s.metrics.pushes.Add(float64(out.count))
 	for _, session := range out.slow {
 		session.tooSlow()

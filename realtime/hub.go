@@ -218,9 +218,9 @@ type delivery struct {
 // told is what a delivery came to.
 type told struct {
 	count     int
-	slow      []*session   // whose queue was full: the caller closes them
-	listed    []*sendQueue // whose writers the caller starts
-	suspended []*session   // whose user is suspended: likewise
+	slow      []*session // whose queue was full: the caller closes them
+	starts    *starts    // whose writers the caller starts; it frees the list
+	suspended []*session // whose user is suspended: likewise
 }
 
 // deliver queues the pushes of one record, or of none (seq 0), each on every socket
@@ -230,6 +230,7 @@ type told struct {
 // All of a record is delivered under one lock: between two records every socket
 // has heard either all or nothing of the next.
 func (h *hub) deliver(seq uint64, all []delivery, notes []note) (out told) {
+	out.starts = lists.Get().(*starts)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range notes {
@@ -319,7 +320,7 @@ func (p *pass) tell(r *room) {
 			continue
 		}
 		if p.out.count++; list {
-			p.out.listed = append(p.out.listed, &s.out)
+			p.out.starts.add(&s.out)
 		}
 	}
 }

@@ -13,9 +13,8 @@ import (
 // is no news, and a round is followed by a rest of as long as it took, so that half of a
 // processor at least is everybody else's. Then news comes late, and nothing else does.
 const (
-	// newsRest is the least from one round to the next: nobody sees sooner than that
-	// who is there, but the first after a while.
-	newsRest = 250 * time.Millisecond
+	// newsRest is the least from one round to the next.
+	newsRest = 10 * time.Millisecond
 	// newsPushes is after how many pushes a round ends, some 50 ms' work.
 	newsPushes = 50_000
 	// newsChunk is of how many users the read models are asked at one time.
@@ -74,14 +73,14 @@ func (s *Server) tellNews() {
 		}
 		all = append(all, chunk...)
 	}
-	var listed []*sendQueue
+	var writers starts
 	for user, which := range to {
-		if listed = s.hub.tellNews(user, all, which, s.metrics, listed); len(listed) >= manyWriters {
-			startInTurn(listed)
-			listed = listed[:0]
+		if s.hub.tellNews(user, all, which, s.metrics, &writers); len(writers.queues) >= manyWriters {
+			writers.startInTurn()
+			writers.queues = writers.queues[:0]
 		}
 	}
-	startInTurn(listed)
+	writers.startInTurn()
 }
 
 // address adds to whom news of a user is told: the connected followers, and those who
@@ -145,14 +144,14 @@ func (s *Server) presenceNews(now time.Time) (all []news) {
 }
 
 // tellNews queues news for the sockets of a user, as far as they have read half of what
-// a socket may have before it: who does not keep up is to hear facts. It adds to listed
-// those whose writers are to be started.
-func (h *hub) tellNews(id string, all []news, which []int, m *metrics, listed []*sendQueue) []*sendQueue {
+// a socket may have before it: who does not keep up is to hear facts. It lists those whose
+// writers are to be started.
+func (h *hub) tellNews(id string, all []news, which []int, m *metrics, writers *starts) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u := h.users[id]
 	if u == nil || u.room == nil {
-		return listed
+		return
 	}
 	online, offline := newPushHead(userOnline, u.room.name, 0), newPushHead(userOffline, u.room.name, 0)
 	frames := make([]pushFrame, len(which))
@@ -168,9 +167,8 @@ func (h *hub) tellNews(id string, all []news, which []int, m *metrics, listed []
 			m.pushes.Add(float64(told))
 			m.newsDropped.Add(float64(len(frames) - told))
 			if list {
-				listed = append(listed, &s.out)
+				writers.add(&s.out)
 			}
 		}
 	}
-	return listed
 }

@@ -104,13 +104,15 @@ func (q *sendQueue) pushSome(frames []pushFrame) (queued int, list bool) {
 }
 
 // start starts the writer that pushListed or pushSome left to its caller, unless the
-// queue has been written since. begun, if not nil, is done when the writer runs.
+// queue has been written since. begun, if not nil, is done when it runs.
 func (q *sendQueue) start(begun *sync.WaitGroup) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.listed = false
 	if !q.writing && q.queued != nil {
 		q.write(begun)
+	} else if begun != nil {
+		begun.Done()
 	}
 }
 
@@ -240,9 +242,6 @@ func (q *sendQueue) written() {
 func (q *sendQueue) write(begun *sync.WaitGroup) {
 	q.writing = true
 	q.flusher.Add(1)
-	if begun != nil {
-		begun.Add(1)
-	}
 	go q.flush(begun)
 }
 
