@@ -87,6 +87,8 @@ func (a *acks) whenNone() <-chan struct{} {
 // order. It is projections.Config.Deliver; it never waits for a socket. It may
 // be called before Serve and after it.
 func (s *Server) Deliver(batch []projections.Applied) {
+	s.circles.mu.Lock()
+	defer s.circles.mu.Unlock()
 	audience := s.audienceOf(batch)
 	var pushes []delivery
 	ours := 0
@@ -116,6 +118,7 @@ func (s *Server) Deliver(batch []projections.Applied) {
 
 				suspended: p.Suspended,
 			})
+			pushes[j].lookedFor(len(o.Notes))
 		}
 		s.deliver(r.Seq, pushes, notesOf(r, o.Notes))
 	}
@@ -125,6 +128,7 @@ func (s *Server) Deliver(batch []projections.Applied) {
 // deliver pushes what a record at seq, or a signal (0), tells.
 func (s *Server) deliver(seq uint64, pushes []delivery, notes []note) {
 	out := s.hub.deliver(seq, pushes, notes)
+	s.writers.start(out.starts)
 	s.metrics.pushes.Add(float64(out.count))
 	for _, session := range out.slow {
 		session.tooSlow()

@@ -16,7 +16,11 @@ import (
 	"roomlog/schema"
 )
 
-func bench(c *realtime.Config) { c.MaxConnections, c.MaxSocketsPerUser = 10_000, 10_000 }
+func bench(c *realtime.Config) {
+	c.MaxConnections, c.MaxSocketsPerUser, c.MaxPerAddress = 10_000, 10_000, 0
+}
+
+var commentData = []byte(`{"postId":"01JDQ0G6ZK8V7T5M3N2B1A0C9D","comment":{"id":"01JDQ0G6ZK8V7T5M3N2B1A0C9E","author":{"id":"hamlet","username":"Hamlet"},"content":"Words, words, words.","createdAt":"2026-11-23T18:00:00.000Z"},"commentsCount":17}`)
 
 // BenchmarkFanOut pushes to a room of 1000 sockets over loopback, with all the
 // clients in this process. One operation is one push to all of them.
@@ -36,7 +40,7 @@ func BenchmarkFanOut(b *testing.B) {
 	push := projections.Push{
 		Event: "post:comment",
 		Rooms: []string{schema.RoomPublic},
-		Data:  []byte(`{"postId":"01JDQ0G6ZK8V7T5M3N2B1A0C9D","comment":{"id":"01JDQ0G6ZK8V7T5M3N2B1A0C9E","author":{"id":"hamlet","username":"Hamlet"},"content":"Words, words, words.","createdAt":"2026-11-23T18:00:00.000Z"},"commentsCount":17}`),
+		Data:  commentData,
 	}
 	batch := make([]projections.Applied, 1)
 	sent := int64(0)

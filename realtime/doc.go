@@ -33,9 +33,10 @@
 //     and a small buffer: no writer, no timer, no payload buffer of its own.
 //   - Every queue and table that clients can fill has a named limit in Config.
 //
-// Locks are taken in one order: hub.mu, then a send queue's mu, or that of another
-// part which calls nothing of this package. Nothing that can block is called under
-// either: the read models are viewed, and the log is read, without.
+// Locks are taken in one order: circles.mu, which Deliver holds, then hub.mu, then a send
+// queue's mu, or that of another part which calls nothing of this package. Nothing that
+// can block is called under the last two: the read models are viewed, and the log is
+// read, without.
 //
 // It imports schema, eventlog and projections; how a count is computed is not
 // its business.

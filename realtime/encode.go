@@ -29,7 +29,10 @@ func newPushTail(at schema.Time, data json.RawMessage) []byte {
 // Event and room names need no escaping: the catalogue, schema.ValidID and
 // schema.ValidUserID allow nothing that would.
 func newPushHead(event, room string, seq uint64) []byte {
-	b := make([]byte, 0, len(event)+len(room)+64)
+	return appendPushHead(make([]byte, 0, len(event)+len(room)+64), event, room, seq)
+}
+
+func appendPushHead(b []byte, event, room string, seq uint64) []byte {
 	b = append(b, `{"event":"`...)
 	b = append(b, event...)
 	if room != "" {

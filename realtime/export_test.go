@@ -40,6 +40,20 @@ func (s *Server) Outdate(seq uint64) {
 	s.hub.suspended, s.hub.evicted = seq, seq
 }
 
+// NewsTold reports whether a round has begun for everybody who came or went.
+func (s *Server) NewsTold() bool {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	return len(s.presence.changed) == 0
+}
+
+// CircleAll has the followers of everybody be remembered, however few.
+func (s *Server) CircleAll() {
+	s.circles.mu.Lock()
+	defer s.circles.mu.Unlock()
+	s.circles.small = 0
+}
+
 // EndTokens has the tokens of all sockets end now.
 func (s *Server) EndTokens() {
 	for _, session := range s.hub.all(nil) {

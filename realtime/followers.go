@@ -3,16 +3,16 @@ package realtime
 import (
 	"iter"
 	"slices"
+	"strings"
 
 	"roomlog/projections"
 )
 
-// related are connected users who stand in a relation to someone, each since a place
-// in the log.
+// related are users who stand in a relation to someone, each since a place in the log.
 type related struct {
 	ids   []string
 	since []uint64
-	last  uint64 // the latest of since
+	last  uint64 // none of since is later
 }
 
 func (r *related) add(id string, since uint64) {
@@ -36,44 +36,60 @@ func (r *related) before(seq uint64) []string {
 	return ids
 }
 
-// connectedFollowers returns the followers of a user who are connected.
-func (s *Server) connectedFollowers(v *projections.View, of string) *related {
-	return s.connected(v.FollowersCount(of), v.FollowersOf(of), func(id string) (uint64, bool) { return v.Follows(id, of) })
+// count returns how many stand in the relation to a user, connected or not.
+func (k relation) count(v *projections.View, user string) int {
+	if k == apart {
+		return v.ApartCount(user)
+	}
+	return v.FollowersCount(user)
 }
 
-// connectedApart returns those who are connected and kept apart from a user by a block.
-func (s *Server) connectedApart(v *projections.View, from string) *related {
-	return s.connected(v.ApartCount(from), v.ApartFrom(from), func(id string) (uint64, bool) { return v.Apart(from, id) })
+// list yields them, with the place since which they do.
+func (k relation) list(v *projections.View, user string) iter.Seq2[string, uint64] {
+	if k == apart {
+		return v.ApartFrom(user)
+	}
+	return v.FollowersOf(user)
 }
 
-// connected returns which of a list of users are connected, and maybe others of the
-// list: by the list or by who is connected, whichever is shorter.
-func (s *Server) connected(length int, list iter.Seq2[string, uint64], has func(id string) (since uint64, ok bool)) *related {
-	found := new(related)
-	if length == 0 {
-		return found
+// holds reports whether one of them is other, and since when.
+func (k relation) holds(v *projections.View, other, user string) (since uint64, ok bool) {
+	if k == apart {
+		return v.Apart(user, other)
 	}
-	s.hub.mu.Lock()
-	connected := len(s.hub.users)
-	s.hub.mu.Unlock()
-	if length <= connected {
-		for id, since := range list {
-			found.add(id, since)
+	return v.Follows(other, user)
+}
+
+func listed(v *projections.View, k relation, user string) *related {
+	all := new(related)
+	for id, since := range k.list(v, user) {
+		all.add(id, since)
+	}
+	return all
+}
+
+// related yields which of the connected users stand in a relation to one: by the list
+// of those who do, of that length, or by who is connected, whichever is shorter.
+func (h *hub) related(v *projections.View, k relation, user string, length int) iter.Seq2[string, uint64] {
+	return func(yield func(string, uint64) bool) {
+		if length == 0 {
+			return
 		}
-		return found
-	}
-	s.hub.mu.Lock()
-	ids := make([]string, 0, connected)
-	for id := range s.hub.users {
-		ids = append(ids, id)
-	}
-	s.hub.mu.Unlock()
-	for _, id := range ids {
-		if since, ok := has(id); ok {
-			found.add(id, since)
+		ids := h.userIDs(length)
+		for _, id := range ids {
+			if since, ok := k.holds(v, id, user); ok && !yield(id, since) {
+				return
+			}
+		}
+		if ids != nil {
+			return
+		}
+		for id, since := range k.list(v, user) {
+			if h.hasUser(id) && !yield(id, since) {
+				return
+			}
 		}
 	}
-	return found
 }
 
 // audience is who is told, or is not, besides what the pushes of a batch say: by the
@@ -85,9 +101,12 @@ type audience struct {
 
 // audienceOf looks up the audience of a batch, as of now: who followed or was blocked
 // later than a push is left to related.before. Where it cannot, whatever a block may
-// forbid is not told.
+// forbid is not told. circles.mu is held, for as long as the audience is used.
 func (s *Server) audienceOf(batch []projections.Applied) (a audience) {
 	for i := range batch {
+		if r := &batch[i].Record; batch[i].Outcome.Code == "" && (r.Event == "user:follow" || r.Event == "user:block") {
+			s.circles.changed(r.Actor.ID, strings.TrimPrefix(r.Entity, "user:"))
+		}
 		for _, p := range batch[i].Outcome.Pushes {
 			a.followers = named(a.followers, p.FollowersOf)
 			a.apart = named(a.apart, p.Apart)
@@ -98,10 +117,10 @@ func (s *Server) audienceOf(batch []projections.Applied) (a audience) {
 	}
 	err := s.cfg.Models.View(func(v *projections.View) error {
 		for of := range a.followers {
-			a.followers[of] = s.connectedFollowers(v, of)
+			a.followers[of] = s.circles.of(v, follows, of)
 		}
 		for from := range a.apart {
-			a.apart[from] = s.connectedApart(v, from)
+			a.apart[from] = s.circles.of(v, apart, from)
 		}
 		return nil
 	})

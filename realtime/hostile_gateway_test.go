@@ -67,7 +67,8 @@ func openGatewayIn(t testing.TB, dir string, change func(*realtime.Config)) *gat
 }
 
 // elsewhere makes of clients from 127.x.y.z, where x is not 0, some from 10.x.y.z,
-// and of those from 127.6.y.z some from 2001:db8:0:y::z.
+// and of those from 127.6.y.z some from 2001:db8:0:y::z. For those from 127.9.y.z the
+// kernel keeps little of what they do not read.
 type elsewhere struct{ net.Listener }
 
 func (l elsewhere) Accept() (net.Conn, error) {
@@ -82,6 +83,11 @@ func (l elsewhere) Accept() (net.Conn, error) {
 		return conn, nil
 	case 6:
 		at = netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf("2001:db8:0:%x::%x", ip[2], ip[3])), at.Port())
+	case 9:
+		if err := conn.(*net.TCPConn).SetWriteBuffer(32 << 10); err != nil {
+			return nil, err
+		}
+		fallthrough
 	default:
 		ip[0] = 10
 		at = netip.AddrPortFrom(netip.AddrFrom4(ip), at.Port())

@@ -18,6 +18,7 @@ type hub struct {
 	sockets map[string]*session // by socket id
 	rooms   map[string]*room    // by name; none is empty
 	users   map[string]*user    // by user id: connected, or gone for less than the grace period
+	arrived arrivals            // whoever was put into users
 	stamp   uint64              // of the push being delivered
 
 	delivered uint64 // place of the last record whose pushes were delivered
@@ -165,6 +166,39 @@ func (h *hub) all(into []*session) []*session {
 	return into
 }
 
+func (h *hub) hasUser(id string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.users[id] != nil
+}
+
+// userIDs returns who is connected, or lately was, unless that are as many as fewer or
+// more: then nil.
+func (h *hub) userIDs(fewer int) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.users) >= fewer {
+		return nil
+	}
+	ids := make([]string, 0, len(h.users))
+	for id := range h.users {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// arrivedSince returns who came after the first so many users, unless that is too long
+// ago to be known; how many did altogether, and how many are connected.
+func (h *hub) arrivedSince(n uint64) (ids []string, known bool, upTo uint64, connected int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	a := &h.arrived
+	if known = n >= a.dropped; known {
+		ids = a.ids[n-a.dropped:]
+	}
+	return ids, known, a.dropped + uint64(len(a.ids)), len(h.users)
+}
+
 // delivery is one push on its way to rooms.
 type delivery struct {
 	event  string
@@ -172,8 +206,9 @@ type delivery struct {
 	at     schema.Time
 	data   json.RawMessage
 	rooms  []string
-	users  []string // told in their own user rooms, after the rooms
-	origin string   // id of the socket that sent it, which is not told; "" for none
+	users  []string        // told in their own user rooms, after the rooms
+	among  map[string]bool // users, where many are looked for; nil: not made
+	origin string          // id of the socket that sent it, which is not told; "" for none
 
 	own   json.RawMessage // what the sockets of actor, and room admin, are told instead of data; nil: the same
 	actor string
@@ -189,6 +224,7 @@ type delivery struct {
 type told struct {
 	count     int
 	slow      []*session // whose queue was full: the caller closes them
+	starts    *starts    // whose writers the caller starts; it frees the list
 	suspended []*session // whose user is suspended: likewise
 }
 
@@ -199,6 +235,7 @@ type told struct {
 // All of a record is delivered under one lock: between two records every socket
 // has heard either all or nothing of the next.
 func (h *hub) deliver(seq uint64, all []delivery, notes []note) (out told) {
+	out.starts = lists.Get().(*starts)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range notes {
@@ -207,7 +244,7 @@ func (h *hub) deliver(seq uint64, all []delivery, notes []note) (out told) {
 	for i := range all {
 		d := &all[i]
 		h.stamp++
-		p := pass{delivery: d, stamp: h.stamp}
+		p := pass{delivery: d, stamp: h.stamp, out: &out, few: h.sizeOf(d) <= fewSockets}
 		for _, name := range inOrder(d.rooms) {
 			if r := h.rooms[name]; r != nil {
 				p.tell(r)
@@ -230,11 +267,25 @@ func (h *hub) deliver(seq uint64, all []delivery, notes []note) (out told) {
 				}
 			}
 		}
-		out.count += p.told
-		out.slow = append(out.slow, p.slow...)
 	}
 	h.delivered = max(h.delivered, seq)
 	return out
+}
+
+// fewSockets is how many are told of one push by starting the writer of each as it is
+// told, which is a tenth cheaper than listing them, but puts all of them, some
+// milliseconds' work, before whatever is to be done next.
+const fewSockets = 1024
+
+// sizeOf returns about how many sockets a push is for, mu held.
+func (h *hub) sizeOf(d *delivery) int {
+	size := len(d.users)
+	for _, name := range d.rooms {
+		if r := h.rooms[name]; r != nil {
+			size += len(r.members)
+		}
+	}
+	return size
 }
 
 // inOrder returns the rooms of a push in the order in which they are told: room admin
@@ -250,17 +301,19 @@ func inOrder(rooms []string) []string {
 type pass struct {
 	*delivery
 	stamp   uint64
+	out     *told
+	few     bool   // sockets: their writers are started at once
 	tail    []byte // made when the first room turns out to have members
 	ownTail []byte // likewise
-	told    int
-	slow    []*session
+	head    []byte // of the room that is told
 }
 
 func (p *pass) tell(r *room) {
 	if p.tail == nil {
 		p.tail = newPushTail(p.at, p.data)
 	}
-	frame := &pushFrame{head: newPushHead(p.event, r.name, p.seq), tail: p.tail}
+	p.head = appendPushHead(p.head[:0], p.event, r.name, p.seq)
+	frame := &pushFrame{head: p.head, tail: p.tail}
 	own := frame
 	if p.own != nil {
 		if p.ownTail == nil {
@@ -283,11 +336,19 @@ func (p *pass) tell(r *room) {
 			s.resuming.hold(p.seq, f)
 			continue
 		}
-		if !s.out.push(f) {
-			p.slow = append(p.slow, s)
+		var ok, list bool
+		if p.few {
+			ok = s.out.push(f)
+		} else {
+			ok, list = s.out.pushListed(f)
+		}
+		if !ok {
+			p.out.slow = append(p.out.slow, s)
 			continue
 		}
-		p.told++
+		if p.out.count++; list {
+			p.out.starts.add(&s.out)
+		}
 	}
 }
 
@@ -302,6 +363,24 @@ func (d *delivery) isFor(m *member, room string) bool {
 		return false
 	}
 	return !d.excepts(m.userID(), room)
+}
+
+// manyLookedFor is how many comparisons of ids cost more than a set of them.
+const manyLookedFor = 4096
+
+// lookedFor prepares for that so many users are looked for in users.
+func (d *delivery) lookedFor(times int) {
+	if times*len(d.users) > manyLookedFor {
+		d.among = setOf(d.users)
+	}
+}
+
+// isTo reports whether a user is one of users.
+func (d *delivery) isTo(user string) bool {
+	if d.among != nil {
+		return d.among[user]
+	}
+	return slices.Contains(d.users, user)
 }
 
 // setOf makes a set of users, nil of none.

@@ -3,10 +3,13 @@ package realtime
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
 	"pgregory.net/rapid"
 
 	"roomlog/schema"
@@ -225,5 +228,79 @@ func TestARoomIsEnteredAsOfAPlace(t *testing.T) {
 	}
 	if joined, _ := h.join(s, "conversation:C", 12, 9); !joined {
 		t.Error("not let in by what is true after it")
+	}
+}
+
+// A push is encoded once a room: to tell a thousand sockets takes no more memory than
+// to tell one, but for their queues' own.
+func TestPushesAreEncodedOnceARoom(t *testing.T) {
+	allocations := func(sockets int) float64 {
+		h := newHub()
+		var all []*session
+		for i := range sockets {
+			s := quietSession(fmt.Sprint("socket-", i))
+			h.sockets[s.id] = s
+			h.join(s, schema.RoomPublic, 0, 1)
+			s.out.queued = &buffer{bytes: make([]byte, 0, 4<<10)}
+			all = append(all, s)
+		}
+		told := 0
+		push := []delivery{{event: "post:like", seq: 1, data: []byte(`{"likesCount":1}`), rooms: []string{schema.RoomPublic}}}
+		count := testing.AllocsPerRun(10, func() {
+			for _, s := range all {
+				s.out.queued.bytes, s.out.waiting = s.out.queued.bytes[:0], load{}
+			}
+			told += h.deliver(1, push, nil).count
+		})
+		if told != 11*sockets {
+			t.Errorf("told %d times, want %d", told, 11*sockets)
+		}
+		return count
+	}
+	if one, thousand := allocations(1), allocations(1000); one == 0 || one != thousand {
+		t.Errorf("%v allocations for one socket, %v for a thousand", one, thousand)
+	}
+}
+
+// The writers of more sockets than a few are not all started at once, but listed, each
+// once; what is sent to one of them alone does not wait.
+func TestTheWritersOfALargeFanOutAreListed(t *testing.T) {
+	for _, sockets := range []int{fewSockets, fewSockets + 1} {
+		h := newHub()
+		var writing sync.WaitGroup
+		var all []*session
+		for i := range sockets {
+			s := quietSession(fmt.Sprint("socket-", i))
+			ours, theirs := net.Pipe()
+			theirs.Close() // writes fail: the writers end
+			s.out.conn, s.out.flusher, s.out.writing = ours, &writing, false
+			h.sockets[s.id] = s
+			h.join(s, schema.RoomPublic, 0, 1)
+			all = append(all, s)
+		}
+		push := []delivery{{event: "post:like", rooms: []string{schema.RoomPublic}}}
+		first, second := h.deliver(0, push, nil), h.deliver(0, push, nil)
+		want := 0
+		if sockets > fewSockets {
+			want = sockets
+			if all[0].out.writing {
+				t.Error("a writer is started already")
+			}
+			all[0].out.send(ws.OpText, nil)
+		}
+		if len(first.starts.queues) != want || len(second.starts.queues) != 0 {
+			t.Errorf("of %d sockets %d are listed, and %d again; want %d and none", sockets, len(first.starts.queues), len(second.starts.queues), want)
+		}
+		writing.Wait() // also for the one that was sent something
+		if want > 0 && (all[0].out.queued != nil || all[1].out.queued == nil) {
+			t.Error("what is sent to one alone waits, or others do not")
+		}
+		first.starts.startInTurn()
+		writing.Wait()
+		for _, s := range all {
+			if s.out.queued != nil {
+				t.Fatalf("%s was not written", s.id)
+			}
+		}
 	}
 }

@@ -18,15 +18,18 @@ import (
 
 // idleServerEnv makes TestIdleServer the server of a process of its own, so that
 // what its sockets cost is not mixed up with what the clients cost.
+// It names the server's data directory.
 const idleServerEnv = "ROOMLOG_TEST_IDLE_SERVER"
 
-// TestIdleServer, in such a process, writes its address, and for each line it
-// reads the bytes that it holds resident.
+// TestIdleServer, in such a process, writes its address once it is ready, and for each
+// line it reads the bytes that it holds resident.
 func TestIdleServer(t *testing.T) {
-	if os.Getenv(idleServerEnv) == "" {
+	dir := os.Getenv(idleServerEnv)
+	if dir == "" {
 		return
 	}
-	g := openGateway(t, func(c *realtime.Config) { c.MaxConnections = 100_000 })
+	g := openGatewayIn(t, dir, func(c *realtime.Config) { c.MaxConnections = 100_000 })
+	g.awaitReady()
 	fmt.Println("address", g.addr)
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		fmt.Println("resident", resident(t), stackBytes())
@@ -67,10 +70,10 @@ type idleServer struct {
 	out *bufio.Scanner
 }
 
-func startIdleServer(b *testing.B) *idleServer {
+func startIdleServer(b *testing.B, dir string) *idleServer {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestIdleServer$", "-test.count=1")
-	cmd.Env = append(os.Environ(), idleServerEnv+"=1")
+	cmd.Env = append(os.Environ(), idleServerEnv+"="+dir)
 	cmd.Stderr = os.Stderr
 	in := must(cmd.StdinPipe())
 	out := must(cmd.StdoutPipe())
@@ -112,7 +115,7 @@ func (s *idleServer) measure() (all, stacks int) {
 // commands and is quiet now.
 func BenchmarkIdleSockets(b *testing.B) {
 	const sockets, warm = 5000, 200
-	server := startIdleServer(b)
+	server := startIdleServer(b, b.TempDir())
 	for i := range warm { // the pools and tables that every server has
 		s := server.user(b, "warm"+strconv.Itoa(i))
 		s.ask("socket:connect", "{}")

@@ -22,6 +22,8 @@ type metrics struct {
 	slowed  *prometheus.CounterVec
 	resumes *prometheus.CounterVec
 	resumed prometheus.Counter
+
+	newsDropped prometheus.Counter
 }
 
 func newMetrics(s *Server) (*metrics, error) {
@@ -63,12 +65,15 @@ func newMetrics(s *Server) (*metrics, error) {
 		resumed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "roomlog_resumed_pushes_total", Help: "Missed pushes that clients were sent again.",
 		}),
+		newsDropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "roomlog_presence_dropped_total", Help: "Pushes of who comes and goes that sockets were not sent, for they had half a queue to read.",
+		}),
 	}
 	gauge := func(name, help string, value func(Stats) int) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value(s.Stats())) })
 	}
 	for _, c := range []prometheus.Collector{
-		m.events, m.acks, m.pushes, m.closes, m.refused, m.limited, m.slowed, m.resumes, m.resumed,
+		m.events, m.acks, m.pushes, m.closes, m.refused, m.limited, m.slowed, m.resumes, m.resumed, m.newsDropped,
 		gauge("roomlog_sockets", "Open sockets.", func(st Stats) int { return st.Sockets }),
 		gauge("roomlog_rooms", "Rooms with at least one socket.", func(st Stats) int { return st.Rooms }),
 		gauge("roomlog_users", "Users with at least one socket.", func(st Stats) int { return st.Users }),

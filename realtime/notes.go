@@ -1,8 +1,6 @@
 package realtime
 
 import (
-	"slices"
-
 	"roomlog/eventlog"
 	"roomlog/projections"
 	"roomlog/schema"
@@ -89,7 +87,7 @@ func (h *hub) hearsAny(m *member, pushes []delivery) bool {
 				return true
 			}
 		}
-		if slices.Contains(d.users, m.userID()) && d.isFor(m, schema.UserRoom(m.userID())) {
+		if d.isTo(m.userID()) && d.isFor(m, schema.UserRoom(m.userID())) {
 			return true
 		}
 	}

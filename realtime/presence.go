@@ -39,10 +39,10 @@ type user struct {
 // talk with. Several sockets of one user are one presence; a user who is back
 // within the grace period never left.
 //
-// The lists are guarded by hub.mu; one goroutine (run) does the telling, so that
+// The lists are guarded by hub.mu; one goroutine (runPresence) does the telling, so that
 // nobody hears of someone's going before the coming.
 type presence struct {
-	changed  []string               // users to look at again
+	changed  []string               // users to look at again, each once
 	leaving  []departure            // users in their grace period, the oldest first
 	lastSeen map[string]schema.Time // users who left
 	wake     chan struct{}          // has room for one: changed is not empty
@@ -57,14 +57,17 @@ func newPresence() presence {
 	return presence{lastSeen: make(map[string]schema.Time), wake: make(chan struct{}, 1)}
 }
 
-// look asks run to look at a user again, hub.mu held.
-func (s *Server) look(id string) {
-	p, u := &s.presence, s.hub.users[id]
+// look asks runPresence to look at the user again, hub.mu held.
+func (p *presence) look(id string, u *user) {
 	if u == nil || u.changed {
 		return
 	}
 	u.changed = true
 	p.changed = append(p.changed, id)
+	p.rouse()
+}
+
+func (p *presence) rouse() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -91,7 +94,8 @@ func (s *Server) arrive(actor schema.Actor, r *room) *user {
 	if u == nil {
 		u = &user{}
 		s.hub.users[id] = u
-		s.look(id)
+		s.hub.arrived.add(id, len(s.hub.users))
+		s.presence.look(id, u)
 	}
 	u.actor, u.room, u.left, u.early = actor, r, 0, false
 	return u
@@ -108,7 +112,7 @@ func (s *Server) depart(id string, at schema.Time) {
 		p.leaving = p.leaving[1:]
 		if u := s.hub.users[first.user]; u != nil && u.left == first.at {
 			u.early = true
-			s.look(first.user)
+			p.look(first.user, u)
 		}
 	}
 	p.leaving = append(p.leaving, departure{id, at})
@@ -121,85 +125,10 @@ func (s *Server) endGrace(now schema.Time) {
 	p := &s.presence
 	due := 0
 	for due < len(p.leaving) && p.leaving[due].at+schema.Time(s.cfg.PresenceGrace.Milliseconds()) <= now {
-		s.look(p.leaving[due].user)
+		p.look(p.leaving[due].user, s.hub.users[p.leaving[due].user])
 		due++
 	}
 	p.leaving = slices.Delete(p.leaving, 0, due)
-}
-
-// runPresence tells others of the users in changed until ctx ends.
-func (s *Server) runPresence(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.presence.wake:
-		}
-		if all := s.presenceNews(time.Now()); len(all) > 0 {
-			s.announce(all)
-		}
-	}
-}
-
-// news is a push about a user to those who care.
-type news struct {
-	about string
-	delivery
-}
-
-// presenceNews returns what others have not been told yet, and notes it as told.
-func (s *Server) presenceNews(now time.Time) []news {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	var all []news
-	for _, id := range s.presence.changed {
-		u := s.hub.users[id]
-		if u == nil {
-			continue
-		}
-		u.changed = false
-		gone := u.left != 0 && (u.early || u.left+schema.Time(s.cfg.PresenceGrace.Milliseconds()) <= schema.TimeOf(now))
-		seen := schema.TimeOf(now)
-		event := ""
-		switch {
-		case gone:
-			delete(s.hub.users, id)
-			seen = u.left
-			if u.announced {
-				event = "user:offline"
-			}
-		case !u.announced:
-			u.announced = true
-			event = "user:online"
-		}
-		if event == "" {
-			continue
-		}
-		data := schema.UserPresence{UserID: id, Username: u.actor.Username, Avatar: u.actor.Avatar, LastSeen: seen}
-		all = append(all, news{about: id, delivery: delivery{event: event, at: schema.TimeOf(now), data: mustJSON(data)}})
-	}
-	s.presence.changed = nil
-	return all
-}
-
-// announce tells each piece of news to the connected followers of its user, and to
-// those who share a conversation with them. A block has ended the following, and
-// makes two no partners.
-func (s *Server) announce(all []news) {
-	err := s.cfg.Models.View(func(v *projections.View) error {
-		for i := range all {
-			n := &all[i]
-			n.users = slices.AppendSeq(s.connectedFollowers(v, n.about).ids, v.Partners(n.about))
-		}
-		return nil
-	})
-	if err != nil {
-		s.log.Error("presence: read models", "error", err)
-		return
-	}
-	for i := range all {
-		s.deliver(0, []delivery{all[i].delivery}, nil)
-	}
 }
 
 // presenceOf answers for one user, as the viewer may see it: someone blocked, or

@@ -24,6 +24,8 @@ func (s *Server) queues() []eventlog.Queue {
 		{Name: "commands", Length: s.workers.busy(), Bound: cfg.MaxConnections},
 		{Name: "turns", Length: int(s.greedy.waiting.Load()), Bound: cfg.MaxConnections},
 		{Name: "pushes_bytes", Length: int(s.heavy.bytes.Load()), Bound: cfg.MaxQueuedBytesInAll},
+		{Name: "writers", Length: s.writers.count(), Bound: cfg.MaxConnections},
+		{Name: "circles", Length: s.circles.count(), Bound: maxCircled},
 		{Name: "socket_frames", Length: int(s.pushes.frames.Load()), Bound: cfg.MaxQueuedFrames},
 		{Name: "socket_bytes", Length: int(s.pushes.bytes.Load()), Bound: cfg.MaxQueuedBytes},
 		{Name: "resumes_listing", Length: int(s.listing.waiting.Load()), Bound: cfg.MaxConnections},
@@ -50,6 +52,7 @@ func (s *Server) crowd() []eventlog.Queue {
 	defer h.mu.Unlock()
 	return []eventlog.Queue{
 		{Name: "resumes_held", Length: h.held, Bound: cfg.MaxConnections * cfg.MaxQueuedFrames / 2},
+		{Name: "arrivals", Length: len(h.arrived.ids), Bound: max(maxArrived, 2*(cfg.MaxConnections+maxLeaving))},
 		{Name: "presence_news", Length: len(s.presence.changed), Bound: cfg.MaxConnections + maxLeaving},
 		{Name: "presence_leaving", Length: len(s.presence.leaving), Bound: maxLeaving},
 		{Name: "presence_seen", Length: len(s.presence.lastSeen), Bound: maxRemembered},

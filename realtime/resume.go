@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -54,7 +55,7 @@ type resume struct {
 
 type heldPush struct {
 	seq uint64
-	*pushFrame
+	pushFrame
 }
 
 // hold keeps a push for when the socket is live, or drops it while the log is
@@ -68,7 +69,8 @@ func (r *resume) hold(seq uint64, f *pushFrame) {
 		*r = resume{limits: r.limits}
 		return
 	}
-	r.held = append(r.held, heldPush{seq, f})
+	// The head is of one room after the other, see pass.
+	r.held = append(r.held, heldPush{seq, pushFrame{bytes.Clone(f.head), f.tail}})
 }
 
 // errGone means that the socket closed while it was told what it missed.
@@ -255,7 +257,7 @@ func (c *recovery) nowLive(m *missed, count int) (live, slow bool) {
 	slow = slow || !c.out.push(ownPush("socket:resumed", mustJSON(schema.Resumed{Seq: m.upTo, Count: count})))
 	for _, held := range r.held {
 		if held.seq > m.upTo && !slow {
-			slow = !c.out.push(held.pushFrame)
+			slow = !c.out.push(&held.pushFrame)
 		}
 	}
 	if !slow {

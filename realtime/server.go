@@ -42,8 +42,10 @@ type Server struct {
 	queries  gate
 	heavy    heavy
 	pushes   pushQueues
+	circles  circles
 	presence presence
 	workers  workers
+	writers  writers
 	tails    tails
 
 	// Of clients that come back: who missed nothing is not kept waiting by those who
@@ -85,12 +87,14 @@ func New(cfg Config) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.circles = newCircles(&s.hub)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.limiters, s.addresses.open = newLimiters(&cfg), make(map[netip.Addr]int)
 	s.handshakes.since = make(map[net.Conn]time.Time)
 	s.acks.open(&cfg, maxWaitingBytes)
 	s.queries.open(&cfg, maxWaitingBytes)
 	s.acks.waiting = make(map[string]waitingAck)
+	s.writers.wake = make(chan struct{}, 1)
 	s.workers.tasks = make(chan *task)
 	s.greedy.slots = make(chan struct{}, greedyTurns())
 	s.listing.slots, s.retelling.slots = make(chan struct{}, cfg.MaxResumesAtOnce), make(chan struct{}, cfg.MaxResumesAtOnce)
@@ -139,6 +143,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	s.background.Go(func() { s.recallPresence(s.ctx) })
 	s.background.Go(func() { s.runPresence(s.ctx) })
+	s.background.Go(func() { s.writers.run(s.ctx) })
 	s.background.Go(func() { s.sweep(s.ctx) })
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(listener) }()

@@ -80,7 +80,9 @@ func (s *Server) onSignal(r eventlog.Record) {
 // apartFrom returns the connected users whom a block keeps apart from one.
 func (s *Server) apartFrom(user string) (ids []string, err error) {
 	err = s.cfg.Models.View(func(v *projections.View) error {
-		ids = s.connectedApart(v, user).ids
+		for id := range s.hub.related(v, apart, user, apart.count(v, user)) {
+			ids = append(ids, id)
+		}
 		return nil
 	})
 	return ids, err

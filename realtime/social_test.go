@@ -20,6 +20,7 @@ func cast(t *testing.T) (g *gateway, peers map[string]*peer) {
 	} {
 		peers[name] = g.connect(t, user)
 	}
+	eventually(t, "nobody is to hear any more who came", g.server.NewsTold)
 	peers["bob"].follow("alice")
 	peers["dave"].follow("bob")
 	for _, name := range []string{"alice", "alice's phone"} {

@@ -12,7 +12,7 @@ import (
 // sendQueue holds the frames that wait to be written to one socket. Frames are
 // encoded into one buffer as they come, so that everything queued goes out in
 // one write. No goroutine waits for frames: the first frame into an empty queue
-// starts one, which ends when the queue is empty.
+// starts one, at once or in its turn (writers.go), which ends when the queue is empty.
 //
 // All methods may be called concurrently; none waits for the network.
 type sendQueue struct {
@@ -29,6 +29,7 @@ type sendQueue struct {
 	pushes  uint64        // n of the last push
 	began   int64         // Unix ms at which the write in progress began, 0: none
 	writing bool          // a goroutine writes
+	listed  bool          // somebody is to call start
 	half    chan struct{} // closed when offer has room again; nil while nobody waits
 	sealed  bool          // nothing more is taken: the close frame is queued, or the socket gone
 	hangUp  bool          // close the connection, not only our side, when all is written
@@ -70,6 +71,21 @@ func (q *sendQueue) push(f *pushFrame) bool {
 	return true
 }
 
+// pushListed is push for one of many sockets. It leaves the start of the writer to the
+// caller, where one has to be started: then list is true.
+func (q *sendQueue) pushListed(f *pushFrame) (ok, list bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.sealed {
+		return true, false
+	}
+	if !q.hasRoom(len(f.head) + len(f.tail)) {
+		return false, false
+	}
+	q.queuePush(f)
+	return true, q.toList()
+}
+
 // offer queues a push only while the queue is less than half full, so that a
 // sender that can wait leaves room for those that cannot. When it did not, it
 // returns a channel that is closed when it may be asked again. A sealed queue takes
@@ -88,6 +104,31 @@ func (q *sendQueue) offer(f *pushFrame) (again <-chan struct{}) {
 	}
 	q.appendPush(f)
 	return nil
+}
+
+// pushSome queues pushes only while the queue is less than half full, and returns how
+// many. The start of the writer is left to the caller as in pushListed.
+func (q *sendQueue) pushSome(frames []pushFrame) (queued int, list bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for queued < len(frames) && !q.sealed && q.halfEmpty() {
+		q.queuePush(&frames[queued])
+		queued++
+	}
+	return queued, queued > 0 && q.toList()
+}
+
+// start starts the writer that pushListed or pushSome left to its caller, unless the
+// queue has been written since. begun, if not nil, is done when it runs.
+func (q *sendQueue) start(begun *sync.WaitGroup) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.listed = false
+	if !q.writing && q.queued != nil {
+		q.write(begun)
+	} else if begun != nil {
+		begun.Done()
+	}
 }
 
 // send queues one frame. It returns false when the queue is full.
@@ -199,9 +240,16 @@ func (q *sendQueue) append(op ws.OpCode, payload []byte) {
 	size := len(b.bytes)
 	b.bytes = append(appendHeader(b.bytes, op, len(payload)), payload...)
 	q.added(0, len(b.bytes)-size)
+	q.written()
 }
 
 func (q *sendQueue) appendPush(f *pushFrame) {
+	q.queuePush(f)
+	q.written()
+}
+
+// queuePush leaves it to the caller to have the queue written.
+func (q *sendQueue) queuePush(f *pushFrame) {
 	q.pushes++
 	b := q.open()
 	size := len(b.bytes)
@@ -214,11 +262,28 @@ func (q *sendQueue) added(pushes, size int) {
 	if q.waiting.bytes >= q.noted+lightQueue {
 		q.note()
 	}
+}
+
+// written has the queue written, also when it is listed to be, later.
+func (q *sendQueue) written() {
 	if !q.writing {
-		q.writing = true
-		q.flusher.Add(1)
-		go q.flush()
+		q.write(nil)
 	}
+}
+
+func (q *sendQueue) write(begun *sync.WaitGroup) {
+	q.writing = true
+	q.flusher.Add(1)
+	go q.flush(begun)
+}
+
+// toList reports whether somebody has to call start, and has not been told so yet.
+func (q *sendQueue) toList() bool {
+	if q.writing || q.listed {
+		return false
+	}
+	q.listed = true
+	return true
 }
 
 // forget drops what is not being written yet. Its pushes were never sent, so the
@@ -244,8 +309,11 @@ func (q *sendQueue) note() {
 
 // flush writes until the queue is empty. The connection's reader learns of a
 // write that failed from its own read: the connection is closed.
-func (q *sendQueue) flush() {
+func (q *sendQueue) flush(begun *sync.WaitGroup) {
 	defer q.flusher.Done()
+	if begun != nil {
+		begun.Done()
+	}
 	for {
 		b, after := q.take()
 		if b == nil {

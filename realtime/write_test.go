@@ -1,0 +1,87 @@
+package realtime
+
+import (
+	"bytes"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"roomlog/schema"
+)
+
+// gatedConn lets one write through at a time, when the test opens the gate, and counts
+// them.
+type gatedConn struct {
+	net.Conn
+	entered chan struct{} // gets a value when a write begins
+	gate    chan struct{}
+	written [][]byte // guarded by the queue's writer, which is alone
+}
+
+func (c *gatedConn) Write(b []byte) (int, error) {
+	c.entered <- struct{}{}
+	<-c.gate
+	c.written = append(c.written, bytes.Clone(b))
+	return len(b), nil
+}
+
+// What is queued while a write is under way leaves in one write, whatever it is.
+func TestQueuedFramesLeaveInOneWrite(t *testing.T) {
+	const pushes = 500
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	conn := &gatedConn{Conn: ours, entered: make(chan struct{}), gate: make(chan struct{})}
+	cfg := Defaults()
+	var writers sync.WaitGroup
+	q := sendQueue{conn: conn, limits: &cfg, heavy: new(heavy), flusher: &writers}
+	f := &pushFrame{head: newPushHead("post:like", "post:A", 1), tail: newPushTail(schema.TimeOf(time.Now()), nil)}
+	var want []byte
+	queue := func(n uint64) {
+		if !q.push(f) {
+			t.Fatalf("no room for push %d", n)
+		}
+		want = f.appendTo(want, n)
+	}
+	queue(1)
+	<-conn.entered
+	for n := range uint64(pushes) {
+		queue(n + 2)
+	}
+	conn.gate <- struct{}{}
+	<-conn.entered
+	conn.gate <- struct{}{}
+	writers.Wait()
+	if len(conn.written) != 2 {
+		t.Errorf("%d frames left in %d writes, want one and then the rest", pushes+1, len(conn.written))
+	}
+	if got := bytes.Join(conn.written, nil); !bytes.Equal(got, want) {
+		t.Errorf("%d bytes were written, want %d: every frame, in order", len(got), len(want))
+	}
+}
+
+// Of what may be lost, as who comes and goes, a queue takes only so much that half of it
+// is left for facts, and those to the last one that fits.
+func TestPresenceLeavesRoomForFacts(t *testing.T) {
+	s := quietSession("s")
+	s.out.limits.MaxQueuedFrames = 10
+	news := make([]pushFrame, 20)
+	for i, want := range []int{6, 0} {
+		if queued, _ := s.out.pushSome(news); queued != want {
+			t.Errorf("attempt %d: %d were queued, want %d", i, queued, want)
+		}
+	}
+	fact := new(pushFrame)
+	for n := range 4 {
+		if !s.out.push(fact) {
+			t.Errorf("no room for fact %d", n)
+		}
+	}
+	if s.out.push(fact) {
+		t.Error("there is room for more than the queue's frames")
+	}
+	if s.out.pushes != 10 {
+		t.Errorf("n is %d: what was not queued was counted", s.out.pushes)
+	}
+}
