@@ -196,6 +196,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		}
 	})
 	running.Go(func() { s.rebuildStale(applying) })
+	running.Go(func() { collectLater(applying) })
 	running.Go(func() {
 		if err := s.keepSigned(serving, ready); err != nil {
 			stopServing(err)
