@@ -182,6 +182,11 @@ type stored struct {
 	from                  []byte // the chunk from it on
 }
 
+// size is how many bytes the message has in the file.
+func (m *stored) size() int {
+	return int(binary.LittleEndian.Uint32(m.from) &^ blockHasHdr)
+}
+
 // record decodes the message.
 func (m *stored) record() Record {
 	r := Record{Seq: m.seq}

@@ -192,6 +192,9 @@ func (l *Log) open(ctx context.Context) error {
 		if err := l.openBlocks(ctx); err != nil {
 			return err
 		}
+		if err := l.noteBoot(); err != nil {
+			return fmt.Errorf("leaving a note beside the log: %w", err)
+		}
 	}
 	if l.pub, err = l.newPublisher(); err != nil {
 		return err
@@ -220,7 +223,7 @@ func (l *Log) connect(ctx context.Context) (err error) {
 	if l.lock, err = lockDir(l.cfg.Dir); err != nil {
 		return err
 	}
-	if err := l.checkKnown(ctx); err != nil {
+	if err := l.prepareBlocks(ctx); err != nil {
 		return err
 	}
 	return l.startServer(l.cfg.Fsync == FsyncAlways)
