@@ -160,8 +160,10 @@ func strike(t *testing.T, dir, journal string, rng *rand.Rand, models []byte) po
 		Dir:     dir,
 		Journal: journal,
 		Rand:    rng,
-		Spare:   func(path string) bool { return path == "LOCK" || path == "log.boot" || strings.HasPrefix(path, modelsName) },
-		Lose:    func(path string) bool { return filepath.Base(path) == "index.db" },
+		Spare: func(path string) bool {
+			return path == "LOCK" || path == "log.boot" || strings.HasPrefix(path, modelsName)
+		},
+		Lose: func(path string) bool { return filepath.Base(path) == "index.db" },
 	}.Do()
 	if err != nil {
 		t.Fatal(err)
