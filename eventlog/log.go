@@ -61,6 +61,7 @@ type faults struct {
 	dropAck       func(id string) bool // true: this ack never arrived
 	unknownLayout bool                 // the server's files are not as this package knows them
 	ackTimeout    time.Duration        // in place of ackTimeout
+	dedup         time.Duration        // in place of dedupEmbedded
 }
 
 // Errors that a caller may decide by.
@@ -166,6 +167,9 @@ func newLog(cfg Config) (*Log, error) {
 	}
 	if cfg.test.ackTimeout == 0 {
 		cfg.test.ackTimeout = ackTimeout
+	}
+	if cfg.test.dedup == 0 {
+		cfg.test.dedup = dedupEmbedded
 	}
 	l := &Log{
 		cfg:       cfg,

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -142,6 +143,73 @@ func TestKilledLogIsNotReadAnew(t *testing.T) {
 	if got := readAll(t, again, 1, 0); len(got) != records+1 || got[records].Actor.ID != "carol" {
 		t.Errorf("%d records", len(got))
 	}
+}
+
+// A start reads a bounded part of the log, however long that is and however the last
+// process ended. What is counted is what is asked of the kernel, from the disk or not.
+func TestStartReadsLittle(t *testing.T) {
+	if _, err := os.Stat("/proc/self/io"); err != nil {
+		t.Skip("the kernel does not count what a process reads:", err)
+	}
+	const records, size = 4000, 20_000
+	cfg := Config{Dir: t.TempDir(), Known: records, test: faults{dedup: 100 * time.Millisecond}} // the least there is
+	l := openLog(t, cfg)
+	failed := make(chan error, records)
+	for range records {
+		if err := l.Append(t.Context(), post("alice", strings.Repeat("x", size)), func(_ uint64, err error) { failed <- err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range records {
+		if err := <-failed; err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := time.Now()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for time.Since(last) < cfg.test.dedup {
+		runtime.Gosched()
+	}
+	const little, all = 3 * 8 << 20, records * size // the server reads its last block as a whole
+	for _, start := range []struct {
+		how   string
+		least int64
+		most  int64
+	}{{"stopped", 1, little}, {"killed", 1, little}, {"without an index", all, 4 * all}} {
+		switch start.how {
+		case "killed":
+			cfg.Dir = killed(t, cfg.Dir)
+		case "without an index":
+			cfg.Dir = killed(t, cfg.Dir)
+			if err := os.Remove(filepath.Join(blockFolder(cfg.Dir, streamEvents), indexName)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := bytesRead(t)
+		l := openLog(t, cfg)
+		if r, err := l.Get(t.Context(), l.Durable()); err != nil || r.Actor.ID != "alice" {
+			t.Errorf("%s: the last record is %v, %v", start.how, r, err)
+		}
+		if read := bytesRead(t) - before; read < start.least || read > start.most {
+			t.Errorf("%s: it read %d bytes of a log of more than %d", start.how, read, all)
+		}
+		mustAppend(t, l, post("alice", "one more")) // the index is behind now
+	}
+}
+
+// bytesRead is how many bytes this process has read so far: see proc_pid_io(5).
+func bytesRead(t *testing.T) (n int64) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscanf(string(text), "rchar: %d", &n); err != nil {
+		t.Fatalf("no count in %q: %v", text, err)
+	}
+	return n
 }
 
 // What is not the index's log with whole records behind it is left to the server, once all
