@@ -1,26 +1,27 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"math/rand/v2"
-	"net"
-	"sync"
+	"strings"
 	"time"
 
-	"roomlog/realtime"
 	"roomlog/realtime/client"
 	"roomlog/schema"
 )
 
 // asker is a user who asks.
 type asker struct {
-	user  string
-	conn  *client.Client
-	talks []string // conversations on the first page
-	posts []string // with comments, on the first page of the feed
+	user    string
+	conn    *client.Client
+	follows int
+	has     int      // conversations
+	talks   []string // those of them on the first page
+	posts   []string // with comments, on the first page of the feed
 }
 
 const (
@@ -28,18 +29,39 @@ const (
 	pageSize   = 20
 )
 
+// usual is a user about whom there is as much in a log of any size. Whom Zipf's law draws
+// are those about whom there is the more the larger the log is.
+func (a *asker) usual() bool {
+	some := func(n int) bool { return n >= 4 && n <= 12 }
+	return some(a.follows) && some(a.has)
+}
+
 // queries measures what users ask for, one query at a time. Who asks is drawn by Zipf's
 // law, as is who does something in the log: mostly those about whom there is most.
 func (m *measuring) queries() error {
 	rng := rand.New(rand.NewPCG(1, 1))
-	all, err := m.meet(rng)
+	people := newSociety(1, usersOf(m.records), m.records, time.Now())
+	met := map[string]*asker{} // nil: the log does not know them
+	defer func() { hangUp(connections(maps.Values(met))) }()
+	busy, err := m.meet(met, people.someone)
 	if err != nil {
 		return err
 	}
-	defer all.leave()
-	talkers, guests := all.having(func(r *asker) []string { return r.talks }), all.having(func(r *asker) []string { return r.posts })
+	anybody, err := m.meet(met, func() int { return rng.IntN(people.users) })
+	if err != nil {
+		return err
+	}
+	if len(busy) == 0 {
+		return errors.New("the log knows nobody of the society that fill makes")
+	}
+	m.describe(busy)
+	usual := anybody.that((*asker).usual)
+	talkers := busy.that(func(a *asker) bool { return len(a.talks) > 0 })
+	guests := busy.that(func(a *asker) bool { return len(a.posts) > 0 })
 	page := schema.Page{Limit: pageSize}
 	pick := func(ids []string) string { return ids[rng.IntN(len(ids))] }
+	paged := func(*asker) any { return page }
+	notified := func(*asker) any { return schema.NotificationList{Page: page} }
 	answers := measure(m.app.err, "queries", "answered", 0)
 	defer answers.finish()
 	for _, q := range []struct {
@@ -47,114 +69,134 @@ func (m *measuring) queries() error {
 		by          askers
 		data        func(*asker) any
 	}{
-		{"feed", "feed:get", all, func(*asker) any { return page }},
-		{"conversations", "conversation:list", all, func(*asker) any { return page }},
-		{"messages", "message:list", talkers, func(r *asker) any { return schema.MessageList{ConversationID: pick(r.talks), Page: page} }},
-		{"unread", "notification:get-count", all, func(*asker) any { return struct{}{} }},
-		{"notifications", "notification:list", all, func(*asker) any { return schema.NotificationList{Page: page} }},
-		{"comments", "comment:list", guests, func(r *asker) any { return schema.CommentList{PostID: pick(r.posts), Page: page} }},
-		{"profile", "user:get", all, func(*asker) any { return schema.UserPage{UserID: all.pick(rng).user} }},
+		{"feed", "feed:get", busy, paged},
+		{"conversations", "conversation:list", busy, paged},
+		{"messages", "message:list", talkers, func(a *asker) any { return schema.MessageList{ConversationID: pick(a.talks), Page: page} }},
+		{"unread", "notification:get-count", busy, func(*asker) any { return struct{}{} }},
+		{"notifications", "notification:list", busy, notified},
+		{"comments", "comment:list", guests, func(a *asker) any { return schema.CommentList{PostID: pick(a.posts), Page: page} }},
+		{"profile", "user:get", busy, func(*asker) any { return schema.UserPage{UserID: busy[rng.IntN(len(busy))].user} }},
+		{"usual_feed", "feed:get", usual, paged},
+		{"usual_conversations", "conversation:list", usual, paged},
+		{"usual_notifications", "notification:list", usual, notified},
 	} {
 		if len(q.by) == 0 {
-			return fmt.Errorf("nobody has anything to ask %s for: give larger --sizes", q.event)
+			continue
 		}
 		op := answers.operation(q.name)
-		for range m.Queries {
-			r := q.by.pick(rng)
-			data := q.data(r)
+		for i := range len(q.by) + m.Queries {
+			a := q.by[i%len(q.by)]
+			data := q.data(a)
 			start := time.Now()
-			if _, err := r.conn.Do(m.app.ctx, q.event, data, ""); err != nil {
-				return fmt.Errorf("%s of %s: %w", q.event, r.user, err)
+			if _, err := a.conn.Do(m.app.ctx, q.event, data, ""); err != nil {
+				return fmt.Errorf("%s of %s: %w", q.event, a.user, err)
 			}
-			op.took(time.Since(start))
+			if i >= len(q.by) { // before, it may have come from the disk
+				op.took(time.Since(start))
+			}
 		}
 	}
 	answers.finish()
 	for _, op := range answers.operations() {
 		times := op.total()
-		m.figures[op.name+"_p50_ms"], m.figures[op.name+"_p99_ms"] = milliseconds(times.P50), milliseconds(times.P99)
+		m.figures[op.name+"_p50_ms"] = milliseconds(times.P50)
+		if !strings.HasPrefix(op.name, "usual_") {
+			m.figures[op.name+"_p99_ms"] = milliseconds(times.P99)
+		}
 	}
 	return nil
+}
+
+// describe says how much there is about those who ask.
+func (m *measuring) describe(all askers) {
+	follows, has := 0, 0
+	for _, a := range all {
+		follows, has = follows+a.follows, has+a.has
+	}
+	m.figures["asker_follows"] = float64(follows) / float64(len(all))
+	m.figures["asker_conversations"] = float64(has) / float64(len(all))
 }
 
 // askers are as often among them as they were drawn.
 type askers []*asker
 
-func (r askers) pick(rng *rand.Rand) *asker { return r[rng.IntN(len(r))] }
-
-func (r askers) having(what func(*asker) []string) (some askers) {
-	for _, one := range r {
-		if len(what(one)) > 0 {
-			some = append(some, one)
+func (all askers) that(are func(*asker) bool) (some askers) {
+	for _, a := range all {
+		if are(a) {
+			some = append(some, a)
 		}
 	}
 	return some
 }
 
-// meet draws askers of whom the log knows, connects each once and looks at what they see.
-func (m *measuring) meet(rng *rand.Rand) (drawn askers, err error) {
-	ctx := m.app.ctx
-	people := newSociety(1, usersOf(m.records), m.records, time.Now())
-	met := map[string]*asker{} // nil: the log does not know them
-	defer func() {
-		if err != nil {
-			drawn.leave()
-		}
-	}()
-	conns, err := m.connect(ctx, []string{"visitor"})
+// meet draws askers of whom the log knows, and looks at each once. Of a small society it
+// finds fewer.
+func (m *measuring) meet(met map[string]*asker, someone func() int) (drawn askers, err error) {
+	conns, err := m.connect(m.app.ctx, []string{"visitor"})
 	if err != nil {
 		return nil, err
 	}
 	defer hangUp(conns)
-	for tries := 0; len(drawn) < mostAskers && tries < 100*mostAskers; tries++ {
-		user := userName(people.someone())
-		r, known := met[user]
+	for tries := 0; len(drawn) < mostAskers && tries < 10*mostAskers; tries++ {
+		user := userName(someone())
+		a, known := met[user]
 		if !known {
-			_, err := conns[0].Do(ctx, "user:get", schema.UserPage{UserID: user}, "")
-			if err != nil && !hasCode(err, schema.UserNotFound) {
-				return drawn, err
+			if a, err = m.seat(conns[0], user); err != nil {
+				return nil, err
 			}
-			if err == nil {
-				if r, err = m.seat(ctx, user); err != nil {
-					return drawn, err
-				}
-			}
-			met[user] = r
+			met[user] = a
 		}
-		if r != nil {
-			drawn = append(drawn, r)
+		if a != nil {
+			drawn = append(drawn, a)
 		}
-	}
-	if len(drawn) == 0 {
-		return nil, errors.New("the log knows nobody of the society that fill makes")
 	}
 	return drawn, nil
 }
 
-// seat connects a asker and looks at their first pages.
-func (m *measuring) seat(ctx context.Context, user string) (*asker, error) {
+// seat connects an asker and looks at what they see; nil for one whom the log does not
+// know.
+func (m *measuring) seat(visitor *client.Client, user string) (*asker, error) {
+	ctx := m.app.ctx
+	profile, err := query[schema.Profile](ctx, visitor, "user:get", schema.UserPage{UserID: user})
+	if hasCode(err, schema.UserNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
 	conns, err := m.connect(ctx, []string{user})
 	if err != nil {
 		return nil, err
 	}
-	r := &asker{user: user, conn: conns[0]}
-	talks, err := query[schema.Items[schema.Conversation]](ctx, r.conn, "conversation:list", schema.Page{Limit: pageSize})
-	if err != nil {
-		return nil, errors.Join(err, r.conn.Close())
+	a := &asker{user: user, conn: conns[0], follows: profile.FollowingCount}
+	if err := a.look(ctx); err != nil {
+		return nil, errors.Join(err, a.conn.Close())
 	}
-	feed, err := query[schema.Items[schema.FeedItem]](ctx, r.conn, "feed:get", schema.Page{Limit: pageSize})
-	if err != nil {
-		return nil, errors.Join(err, r.conn.Close())
+	return a, nil
+}
+
+func (a *asker) look(ctx context.Context) error {
+	const most = 100 // on a page
+	page := schema.Page{Limit: most}
+	for more := true; more; more = page.Before != "" {
+		talks, err := query[schema.Items[schema.Conversation]](ctx, a.conn, "conversation:list", page)
+		if err != nil {
+			return err
+		}
+		for _, c := range talks.Items {
+			if a.has++; len(a.talks) < pageSize {
+				a.talks = append(a.talks, c.ID)
+			}
+		}
+		page.Before = talks.Next
 	}
-	for _, c := range talks.Items {
-		r.talks = append(r.talks, c.ID)
-	}
+	feed, err := query[schema.Items[schema.FeedItem]](ctx, a.conn, "feed:get", schema.Page{Limit: pageSize})
 	for _, item := range feed.Items {
 		if n := item.Post.CommentsCount; n != nil && *n > 0 {
-			r.posts = append(r.posts, item.Post.ID)
+			a.posts = append(a.posts, item.Post.ID)
 		}
 	}
-	return r, nil
+	return err
 }
 
 func query[T any](ctx context.Context, c *client.Client, event string, data any) (answer T, err error) {
@@ -165,116 +207,11 @@ func query[T any](ctx context.Context, c *client.Client, event string, data any)
 	return answer, err
 }
 
-func (r askers) leave() {
-	conns := make([]*client.Client, len(r))
-	for i := range r {
-		conns[i] = r[i].conn
-	}
-	hangUp(conns)
-}
-
-// comebacks is how many clients come back, one after the other.
-const comebacks = 20
-
-// resume measures how long a client takes to come back to so many missed messages: from
-// dialling until it was told all of them.
-func (m *measuring) resume() error {
-	ctx := m.app.ctx
-	users := []string{"speaker"}
-	for i := range comebacks {
-		users = append(users, fmt.Sprintf("listener-%d", i))
-	}
-	conns, err := m.connect(ctx, users)
-	if err != nil {
-		return err
-	}
-	defer hangUp(conns)
-	created, err := query[schema.ConversationCreated](ctx, conns[0], "conversation:create",
-		schema.ConversationCreate{Type: schema.ConversationGroup, Name: "Missed", Participants: users[1:]})
-	if err != nil {
-		return err
-	}
-	conversation := created.Conversation.ID
-	before, err := conns[0].Do(ctx, "message:send", schema.MessageSend{ConversationID: conversation, Content: "All hear this.", MessageType: schema.MessageText}, "")
-	if err != nil {
-		return err
-	}
-	hangUp(conns[1:])
-	if err := m.speakTo(ctx, conns[0], conversation); err != nil {
-		return err
-	}
-	from := &schema.Resume{Epoch: conns[0].Hello().Log.Epoch, Seq: before.Seq, Rooms: []string{schema.ConversationRoom(conversation)}}
-	took := newHistogram()
-	for _, user := range users[1:] {
-		d, err := m.comeBack(ctx, user, from)
-		if err != nil {
-			return err
-		}
-		took.RecordValue(d.Microseconds())
-	}
-	m.figures["resume_ms"] = milliseconds(duration(took, 50))
-	return nil
-}
-
-// speakTo sends the messages that are missed.
-func (m *measuring) speakTo(ctx context.Context, speaker *client.Client, conversation string) error {
-	const atOnce = 50 // fewer than a server takes from one socket
-	failed := make(chan error, m.Missed)
-	slots := make(chan struct{}, atOnce)
-	var acks sync.WaitGroup
-	for i := range m.Missed {
-		slots <- struct{}{}
-		acks.Add(1)
-		send := schema.MessageSend{ConversationID: conversation, Content: fmt.Sprintf("message %d", i), MessageType: schema.MessageText}
-		err := speaker.Send("message:send", send, "", func(f schema.Frame) {
-			if err := client.AckError(f); err != nil {
-				failed <- err
-			}
-			<-slots
-			acks.Done()
-		})
-		if err != nil {
-			return err
+func connections(all iter.Seq[*asker]) (conns []*client.Client) {
+	for a := range all {
+		if a != nil {
+			conns = append(conns, a.conn)
 		}
 	}
-	acks.Wait()
-	select {
-	case err := <-failed:
-		return err
-	default:
-		return ctx.Err()
-	}
-}
-
-func (m *measuring) comeBack(ctx context.Context, user string, from *schema.Resume) (time.Duration, error) {
-	told := 0
-	back := make(chan string, 1)
-	start := time.Now()
-	conn, err := m.target.auth.dial(ctx, m.target.url, realtime.Identity{Actor: schema.Actor{ID: user}}, client.Options{
-		Resume: from,
-		OnPush: func(f schema.Frame) {
-			switch f.Event {
-			case "message:send":
-				told++
-			case "socket:resumed", "socket:resync":
-				back <- f.Event
-			}
-		},
-	})
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	select {
-	case how := <-back:
-		took := time.Since(start)
-		if how != "socket:resumed" || told != m.Missed {
-			return 0, fmt.Errorf("%s was told %d of %d missed messages, and then %s", user, told, m.Missed, how)
-		}
-		return took, nil
-	case <-conn.Done():
-		return 0, fmt.Errorf("%s did not come back: %w", user, cmp.Or(conn.Err(), net.ErrClosed))
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
+	return conns
 }

@@ -30,7 +30,7 @@ type measuring struct {
 // hundred thousand users.
 const (
 	recordsPerUser = 100
-	fewestUsers    = 50
+	fewestUsers    = 10
 )
 
 func usersOf(records int) int { return max(records/recordsPerUser, fewestUsers) }
@@ -67,7 +67,7 @@ func (c *growthCmd) measure(a *app, records int) (size growthSize, err error) {
 
 // start starts the server, which says nothing of what a kill leaves to mend.
 func (m *measuring) start() error {
-	return m.target.serve(m.app, m.data, max(m.Senders, m.Members)+mostAskers+2, "--log-level", "error")
+	return m.target.serve(m.app, m.data, max(m.Senders, m.Members)+2*mostAskers+2, "--log-level", "error")
 }
 
 func (m *measuring) stop() error {
