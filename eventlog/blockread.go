@@ -187,6 +187,10 @@ func (m *stored) size() int {
 	return int(binary.LittleEndian.Uint32(m.from) &^ blockHasHdr)
 }
 
+func (m *stored) checksum() [blockChecksum]byte {
+	return [blockChecksum]byte(m.from[m.size()-blockChecksum:])
+}
+
 // record decodes the message.
 func (m *stored) record() Record {
 	r := Record{Seq: m.seq}

@@ -196,6 +196,8 @@ func (l *Log) open(ctx context.Context) error {
 		if err := l.openBlocks(ctx); err != nil {
 			return err
 		}
+	}
+	if l.blocks != nil {
 		if err := l.noteBoot(); err != nil {
 			return fmt.Errorf("leaving a note beside the log: %w", err)
 		}

@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/minio/highwayhash"
+	"github.com/nats-io/nats-server/v2/server/avl"
 )
 
 // streamIndex is what a stream's index.db says: where the stream stood at one moment. The
@@ -55,6 +55,7 @@ type indexedBlock struct {
 	lastSeq             uint64
 	lastTime            int64
 	deleted             uint64
+	places              []byte // of those, as the server encodes them; none when deleted is 0
 	expiring, scheduled uint64 // records with a time to live, with a schedule
 }
 
@@ -145,15 +146,29 @@ func (d *indexDecoder) index() *streamIndex {
 		x.subjects = append(x.subjects, indexedSubject{name, d.unsigned(), d.unsigned(), d.unsigned()})
 	}
 	for range d.count() {
-		x.blocks = append(x.blocks, indexedBlock{
+		k := indexedBlock{
 			index: d.unsigned(), bytes: d.unsigned(),
 			firstSeq: d.unsigned(), firstTime: d.signed(), lastSeq: d.unsigned(), lastTime: d.signed(),
 			deleted: d.unsigned(), expiring: d.unsigned(), scheduled: d.unsigned(),
-		})
+		}
+		if k.deleted > 0 {
+			k.places = d.places()
+		}
+		x.blocks = append(x.blocks, k)
 	}
 	x.lastBlock = d.unsigned()
 	copy(x.checksum[:], d.bytes(blockChecksum))
 	return x
+}
+
+// places returns an encoded set of sequences.
+func (d *indexDecoder) places() []byte {
+	_, n, err := avl.Decode(d.rest)
+	if err != nil {
+		d.short, d.rest = true, nil
+		return nil
+	}
+	return d.bytes(uint64(n))
 }
 
 // count is unsigned for a number of things, each of which takes a byte at least.
@@ -192,6 +207,7 @@ func (x *streamIndex) write(msgs, stream string) error {
 		unsigned(k.lastSeq)
 		signed(k.lastTime)
 		unsigned(k.deleted, k.expiring, k.scheduled)
+		b = append(b, k.places...)
 	}
 	unsigned(x.lastBlock)
 	b = append(b, x.checksum[:]...)
@@ -207,10 +223,11 @@ func (x *streamIndex) write(msgs, stream string) error {
 }
 
 // catchUp adds to the index what the block files have beyond it, and reports whether that
-// is anything: it reads no more than that. It fails when the files are not those of the
-// index with records behind them, whole and in order: the index is spoilt then.
+// is anything: it reads no more than that, from the beginning of the index's last block.
+// It fails when the files are not those of the index with records behind them, whole and in
+// order: the index is spoilt then.
 func (x *streamIndex) catchUp(ctx context.Context, msgs, stream string, blocks []int) (grew bool, err error) {
-	if len(blocks) < len(x.blocks) {
+	if len(blocks) < len(x.blocks) || x.blocks[len(x.blocks)-1].index != x.lastBlock {
 		return false, fmt.Errorf("%w: a block is missing", errNoIndex)
 	}
 	for i, k := range x.blocks {
@@ -218,50 +235,63 @@ func (x *streamIndex) catchUp(ctx context.Context, msgs, stream string, blocks [
 		if err != nil {
 			return false, err
 		}
-		size, last := uint64(info.Size()), i == len(x.blocks)-1
-		if uint64(blocks[i]) != k.index || k.deleted > 0 || k.bytes == 0 || size < k.bytes || size > k.bytes && !last {
+		if uint64(blocks[i]) != k.index || uint64(info.Size()) < k.bytes {
 			return false, fmt.Errorf("%w: block %d is another one", errNoIndex, blocks[i])
 		}
 	}
 	r := &blockReader{stream: stream, msgs: msgs}
 	defer r.close()
-	before := x.lastSeq
-	for i, index := range blocks[len(x.blocks)-1:] {
+	rest := blocks[len(x.blocks)-1:]
+	if err := r.open(rest[0]); err != nil {
+		return false, err
+	}
+	if len(rest) == 1 && x.endsWith(r.file) {
+		return false, nil
+	}
+	if err := x.passKnown(ctx, r); err != nil {
+		return false, err
+	}
+	if err := x.addBlock(ctx, r); err != nil {
+		return false, err
+	}
+	for _, index := range rest[1:] {
+		if uint64(index) != x.lastBlock+1 {
+			return false, fmt.Errorf("%w: block %d is missing", errNoIndex, x.lastBlock+1)
+		}
 		if err := r.open(index); err != nil {
 			return false, err
 		}
-		if i == 0 {
-			err = x.passKnown(r)
-		} else if uint64(index) != x.lastBlock+1 {
-			err = fmt.Errorf("%w: block %d is missing", errNoIndex, x.lastBlock+1)
-		}
-		if err == nil {
-			err = x.addBlock(ctx, r)
-		}
-		if err != nil {
+		if err := x.addBlock(ctx, r); err != nil {
 			return false, err
 		}
 	}
-	return x.lastSeq > before, nil
+	return true, nil
 }
 
-// passKnown goes to the end of what the index knows of its last block.
-func (x *streamIndex) passKnown(r *blockReader) error {
-	end := x.blocks[len(x.blocks)-1]
-	if x.lastBlock != end.index || x.lastSeq != end.lastSeq || end.bytes > math.MaxInt64 {
-		return fmt.Errorf("%w: its last block is not the last", errNoIndex)
-	}
-	if _, err := r.file.Seek(int64(end.bytes)-blockChecksum, io.SeekStart); err != nil {
-		return err
+// endsWith reports whether the last record of a block is that of the index, which is all
+// that the server asks.
+func (x *streamIndex) endsWith(block *os.File) bool {
+	info, err := block.Stat()
+	if err != nil || info.Size() < blockChecksum {
+		return false
 	}
 	var sum [blockChecksum]byte
-	if _, err := io.ReadFull(r.file, sum[:]); err != nil {
-		return err
+	_, err = block.ReadAt(sum[:], info.Size()-blockChecksum)
+	return err == nil && sum == x.checksum
+}
+
+// passKnown reads up to the last record that the index knows.
+func (x *streamIndex) passKnown(ctx context.Context, r *blockReader) error {
+	for ctx.Err() == nil {
+		m, err := r.message()
+		if err != nil {
+			return err // it does not come
+		}
+		if m.checksum() == x.checksum {
+			return nil
+		}
 	}
-	if sum != x.checksum {
-		return fmt.Errorf("%w: its last record is another one", errNoIndex)
-	}
-	return nil
+	return context.Cause(ctx)
 }
 
 // addBlock adds the records of the open block from here to its end.
@@ -286,7 +316,7 @@ func (x *streamIndex) add(m *stored, block uint64) {
 	x.records++
 	x.bytes += size
 	x.lastSeq, x.lastTime = m.seq, m.time
-	copy(x.checksum[:], m.from[size-blockChecksum:])
+	x.checksum = m.checksum()
 	at := m.time - x.firstTime
 	if block != x.lastBlock {
 		x.lastBlock = block

@@ -212,6 +212,47 @@ func bytesRead(t *testing.T) (n int64) {
 	return n
 }
 
+// A log with gaps, and with what the server leaves in its blocks for them, has an index
+// that is brought up to date like any other.
+func TestGapsInTheIndex(t *testing.T) {
+	dir := t.TempDir()
+	l := openLog(t, Config{Dir: dir})
+	long := strings.Repeat("x", 900_000)
+	for range 20 {
+		mustAppend(t, l, post("alice", long))
+	}
+	l.Close()
+	msgs := blockFolder(dir, streamEvents)
+	// The server cuts the end off the first block, in the middle of the log, and off the last.
+	if err := errors.Join(flipByte(blockPath(msgs, 1), 5_000_000), flipByte(blockPath(msgs, 3), 1_000_000), os.Remove(filepath.Join(msgs, indexName))); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		l = openLog(t, Config{Dir: dir})
+		for range 4 * (i + 1) {
+			mustAppend(t, l, post("bob", long))
+		}
+		missing, err := l.Missing(t.Context(), l.Durable())
+		if err != nil || len(missing) == 0 {
+			t.Fatalf("missing are %v, %v: the test tests nothing", missing, err)
+		}
+		var said bytes.Buffer
+		again := openLog(t, Config{Dir: killed(t, dir), Logger: slog.New(slog.NewTextHandler(&said, nil))})
+		if i > 0 && strings.Contains(said.String(), "[EVENTS]") {
+			t.Errorf("the server said\n%s", said.String())
+		}
+		if now, err := again.Missing(t.Context(), again.Durable()); err != nil || again.Durable() != l.Durable() || !slices.Equal(now, missing) {
+			t.Errorf("missing are %v of %d, and were %v of %d: %v", now, again.Durable(), missing, l.Durable(), err)
+		}
+		if got, want := readAll(t, again, 1, 0), readAll(t, l, 1, 0); len(got) != len(want) {
+			t.Errorf("%d records, and were %d", len(got), len(want))
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // What is not the index's log with whole records behind it is left to the server, once all
 // that is known of it has been read.
 func TestUnfitIndex(t *testing.T) {
