@@ -182,6 +182,15 @@ type stored struct {
 	from                  []byte // the chunk from it on
 }
 
+// size is how many bytes the message has in the file.
+func (m *stored) size() int {
+	return int(binary.LittleEndian.Uint32(m.from) &^ blockHasHdr)
+}
+
+func (m *stored) checksum() [blockChecksum]byte {
+	return [blockChecksum]byte(m.from[m.size()-blockChecksum:])
+}
+
 // record decodes the message.
 func (m *stored) record() Record {
 	r := Record{Seq: m.seq}

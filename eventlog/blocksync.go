@@ -14,7 +14,7 @@ import (
 //
 //	jetstream/ROOMLOG/streams/EVENTS/meta.inf, meta.sum   its configuration
 //	jetstream/ROOMLOG/streams/EVENTS/msgs/1.blk, 2.blk …  the records, appended
-//	jetstream/ROOMLOG/streams/EVENTS/msgs/index.db        a cache, rebuilt when stale
+//	jetstream/ROOMLOG/streams/EVENTS/msgs/index.db        a cache, see streamindex.go
 //
 // A record is written to the last block before it is acked; a full block is
 // followed by the next number and not written again (EVENTS has no deletes, no

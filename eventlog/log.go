@@ -61,6 +61,7 @@ type faults struct {
 	dropAck       func(id string) bool // true: this ack never arrived
 	unknownLayout bool                 // the server's files are not as this package knows them
 	ackTimeout    time.Duration        // in place of ackTimeout
+	dedup         time.Duration        // in place of dedupEmbedded
 }
 
 // Errors that a caller may decide by.
@@ -167,6 +168,9 @@ func newLog(cfg Config) (*Log, error) {
 	if cfg.test.ackTimeout == 0 {
 		cfg.test.ackTimeout = ackTimeout
 	}
+	if cfg.test.dedup == 0 {
+		cfg.test.dedup = dedupEmbedded
+	}
 	l := &Log{
 		cfg:       cfg,
 		log:       cfg.Logger,
@@ -191,6 +195,11 @@ func (l *Log) open(ctx context.Context) error {
 	if l.server != nil {
 		if err := l.openBlocks(ctx); err != nil {
 			return err
+		}
+	}
+	if l.blocks != nil {
+		if err := l.noteBoot(); err != nil {
+			return fmt.Errorf("leaving a note beside the log: %w", err)
 		}
 	}
 	if l.pub, err = l.newPublisher(); err != nil {
@@ -220,7 +229,7 @@ func (l *Log) connect(ctx context.Context) (err error) {
 	if l.lock, err = lockDir(l.cfg.Dir); err != nil {
 		return err
 	}
-	if err := l.checkKnown(ctx); err != nil {
+	if err := l.prepareBlocks(ctx); err != nil {
 		return err
 	}
 	return l.startServer(l.cfg.Fsync == FsyncAlways)

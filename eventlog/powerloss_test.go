@@ -255,6 +255,9 @@ func strike(t *testing.T, dir, notes string, rng *rand.Rand) powerloss.Report {
 		Spare:   func(path string) bool { return path == "LOCK" },
 		Lose:    func(path string) bool { return filepath.Base(path) == "index.db" },
 	}.Do()
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, bootName), []byte("an earlier boot"), 0o600)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,10 @@ type scan struct {
 	r     *blockReader
 	to    uint64
 	last  uint64 // highest sequence that was yielded, or passed over as damaged
+	bare  bool   // of records only Seq is wanted
 	yield func(Record, error) bool
+
+	damaged bool // some damage was yielded; see known.go
 }
 
 // block reads a block to its end.
@@ -76,7 +79,11 @@ func (s *scan) block(ctx context.Context, index int) error {
 			// A place without a record, or past what is asked for.
 		default:
 			s.last = max(s.last, m.seq)
-			if !s.yield(m.record(), nil) {
+			record := Record{Seq: m.seq}
+			if !s.bare {
+				record = m.record()
+			}
+			if !s.yield(record, nil) {
 				return errScanned
 			}
 		}

@@ -36,7 +36,7 @@ const (
 )
 
 func (l *Log) streamConfigs() []jetstream.StreamConfig {
-	window := dedupEmbedded
+	window := l.cfg.test.dedup
 	if l.server == nil {
 		window = dedupOutside
 	}

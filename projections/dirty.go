@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	bolt "go.etcd.io/bbolt"
+
+	"roomlog/eventlog"
 )
 
 // The read models are not synced while they are open: the log has it all, and
@@ -20,15 +21,9 @@ import (
 // suffixDirty is behind the name of the note.
 const suffixDirty = ".dirty"
 
-// bootID names this run of the kernel, "" where there is no telling: then every
-// batch is synced. A variable, for tests that take the machine's power.
-var bootID = func() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id") // see random(4)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(id))
-}
+// bootID is a variable for tests that take the machine's power. Where there is no telling,
+// every batch is synced.
+var bootID = eventlog.BootID
 
 // wentDown reports whether the machine went down while the file was open.
 func wentDown(path string) (bool, error) {

@@ -27,6 +27,7 @@ type benchCmd struct {
 	Fanout fanoutCmd `cmd:"" help:"Pushes delivered a second to one room."`
 	Resume resumeCmd `cmd:"" help:"Connections that are cut at once and come back: how long until each was told what it missed."`
 	Idle   idleCmd   `cmd:"" help:"Memory of the server for an idle connection that has joined a room."`
+	Growth growthCmd `cmd:"" hidden:"" help:"How cost grows with the number of records in the log: all of the above, start-up, queries and memory, size by size."`
 	Fill   fillCmd   `cmd:"" help:"Write a large and lifelike log into a new data directory, for the others to be measured on."`
 }
 
@@ -72,17 +73,22 @@ func (b *benchFlags) open(a *app, connections int) (*target, error) {
 }
 
 // start starts a server in a folder of its own.
-func (t *target) start(a *app, connections int) error {
+func (t *target) start(a *app, connections int) (err error) {
+	if t.dir, err = os.MkdirTemp("", "roomlog-bench-"); err != nil {
+		return fmt.Errorf("cannot make a folder for the server: %w", err)
+	}
+	return t.serve(a, t.dir, connections, "--log-level", "warn")
+}
+
+// serve starts a server on a data directory, and returns once it takes clients.
+func (t *target) serve(a *app, data string, connections int, flags ...string) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("cannot find this program to start a server with: %w", err)
 	}
-	if t.dir, err = os.MkdirTemp("", "roomlog-bench-"); err != nil {
-		return fmt.Errorf("cannot make a folder for the server: %w", err)
-	}
-	t.auth = minting{Data: t.dir, AuthIssuer: t.auth.AuthIssuer, AuthAudience: t.auth.AuthAudience}
-	process := exec.Command(exe, "serve", "--data", t.dir, "--listen", "127.0.0.1:0", "--rate-events", "0",
-		"--max-connections", strconv.Itoa(connections), "--log-level", "warn")
+	t.auth = minting{Data: data, AuthIssuer: t.auth.AuthIssuer, AuthAudience: t.auth.AuthAudience}
+	process := exec.Command(exe, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--rate-events", "0",
+		"--max-connections", strconv.Itoa(connections)}, flags...)...)
 	process.Stderr = a.err
 	out, err := process.StdoutPipe()
 	if err == nil {
@@ -91,7 +97,7 @@ func (t *target) start(a *app, connections int) error {
 	if err != nil {
 		return fmt.Errorf("cannot start a server: %w", err)
 	}
-	t.process = process
+	t.process, t.url = process, ""
 	lines := bufio.NewScanner(out)
 	for t.url == "" && lines.Scan() {
 		_, t.url, _ = strings.Cut(lines.Text(), "ready at ")

@@ -22,22 +22,11 @@ type fillCmd struct {
 
 // Run writes a large and lifelike log, as fast as the disk takes it: no server, no
 // sockets, no read models.
-func (c *fillCmd) Run(a *app) (err error) {
+func (c *fillCmd) Run(a *app) error {
 	if c.Records < 1 || c.Users < 2 {
 		return usagef("--records must be at least 1 and --users at least 2")
 	}
-	if _, err := os.Stat(filepath.Join(c.Data, logName)); err == nil {
-		return fmt.Errorf("there is a log in %s already; give another --data", c.Data)
-	}
-	if err := makeDataDir(c.Data, a.warnings()); err != nil {
-		return err
-	}
-	log, err := openLog(a.ctx, serverConfig{Data: c.Data}, a.warnings(), nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, log.Close()) }()
-	took, err := c.write(a, log)
+	took, err := c.fill(a)
 	if err != nil {
 		return err
 	}
@@ -45,6 +34,22 @@ func (c *fillCmd) Run(a *app) (err error) {
 	return show.show(a, []figure{
 		{"records", c.Records}, {"seconds", took.Seconds()}, {"records_per_s", float64(c.Records) / took.Seconds()},
 	})
+}
+
+// fill makes the data directory and its log, and returns how long the records took.
+func (c *fillCmd) fill(a *app) (took time.Duration, err error) {
+	if _, err := os.Stat(filepath.Join(c.Data, logName)); err == nil {
+		return 0, fmt.Errorf("there is a log in %s already; give another --data", c.Data)
+	}
+	if err := makeDataDir(c.Data, a.warnings()); err != nil {
+		return 0, err
+	}
+	log, err := openLog(a.ctx, serverConfig{Data: c.Data}, a.warnings(), nil)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	return c.write(a, log)
 }
 
 // write appends the records and returns how long that took.

@@ -40,7 +40,7 @@ func (c *idleCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	before, err := t.settled(a.ctx)
+	before, err := t.settled(a.ctx, calm)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (c *idleCmd) Run(a *app) (err error) {
 		return err
 	}
 	m.finish()
-	after, err := t.settled(a.ctx)
+	after, err := t.settled(a.ctx, calm)
 	if err != nil {
 		return err
 	}
@@ -75,14 +75,18 @@ func (c *idleCmd) Run(a *app) (err error) {
 		fmt.Sprintf("%d connections, %d at once", c.Connections, dialers), "connected", t.connects))
 }
 
+// calm is how long memory must not have moved: a server gives some back seconds after
+// a wave of connections.
+const calm = 5 * time.Second
+
 // settled returns the server's resident memory once it has stopped moving: less
-// than 1 % in each quarter of a second, five seconds long (a server gives memory
-// back some seconds after a wave of connections); or after a minute as it is.
-func (t *target) settled(ctx context.Context) (float64, error) {
+// than 1 % in each quarter of a second, for so long; or after a minute as it is.
+func (t *target) settled(ctx context.Context, calm time.Duration) (float64, error) {
 	last, err := t.metric(ctx, residentMemory)
-	tick := time.NewTicker(time.Second / 4)
+	const often = time.Second / 4
+	tick := time.NewTicker(often)
 	defer tick.Stop()
-	for calm, ticks := 0, 0; err == nil && calm < 4*5 && ticks < 4*60; ticks++ {
+	for still, ticks := time.Duration(0), 0; err == nil && still < calm && ticks < 4*60; ticks++ {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -90,8 +94,8 @@ func (t *target) settled(ctx context.Context) (float64, error) {
 		}
 		var now float64
 		now, err = t.metric(ctx, residentMemory)
-		if calm++; math.Abs(now-last) > last/100 {
-			calm = 0
+		if still += often; math.Abs(now-last) > last/100 {
+			still = 0
 		}
 		last = now
 	}

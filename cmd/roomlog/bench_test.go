@@ -86,6 +86,7 @@ func TestBenchRefusesWhatMakesNoSense(t *testing.T) {
 		"ingest --senders 0", "ingest --duration 0s", "ingest --warmup -1s", "ingest --rate -1", "ingest --rate fast",
 		"fanout --members 0", "fanout --duration 0s", "fanout --rate -1", "idle --connections 0",
 		"resume --connections 0", "resume --group 0", "resume --group 100", "resume --rate 0", "resume --away -1s",
+		"growth --sizes 0", "growth --sizes 10,many", "growth --queries 0", "growth --calm -1s", "growth --append " + t.TempDir(),
 		"ingest --plot " + filepath.Join(t.TempDir(), "missing", "plot.svg"),
 	} {
 		if r := roomlog(t, append([]string{"bench"}, strings.Fields(args)...)...); r.code != exitUsage || len(lines(r.stderr)) != 1 || r.out != "" {

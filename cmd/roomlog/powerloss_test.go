@@ -151,15 +151,19 @@ func strike(t *testing.T, dir, journal string, rng *rand.Rand, models []byte) po
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path+".dirty", []byte("an earlier boot"), 0o600); err != nil {
-		t.Fatal(err)
+	for _, note := range []string{path + ".dirty", filepath.Join(dir, "log.boot")} {
+		if err := os.WriteFile(note, []byte("an earlier boot"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	report, err := powerloss.Strike{
 		Dir:     dir,
 		Journal: journal,
 		Rand:    rng,
-		Spare:   func(path string) bool { return path == "LOCK" || strings.HasPrefix(path, modelsName) },
-		Lose:    func(path string) bool { return filepath.Base(path) == "index.db" },
+		Spare: func(path string) bool {
+			return path == "LOCK" || path == "log.boot" || strings.HasPrefix(path, modelsName)
+		},
+		Lose: func(path string) bool { return filepath.Base(path) == "index.db" },
 	}.Do()
 	if err != nil {
 		t.Fatal(err)
