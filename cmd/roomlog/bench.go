@@ -34,6 +34,7 @@ type benchCmd struct {
 type benchFlags struct {
 	Server string `placeholder:"URL" help:"A running server, its limits off; without it the measurement starts one in a process and a folder of its own."`
 	JSON   bool   `name:"json" help:"End with one JSON object in one line."`
+	Plot   string `placeholder:"FILE" help:"Write a picture of times and rate, second by second, as an SVG."`
 	minting
 }
 
@@ -45,53 +46,73 @@ const dialers = 64
 type target struct {
 	url  string
 	auth minting
+	plot plotFile
 
 	process *exec.Cmd // nil: not ours
 	dir     string
+
+	connects *operation // how long each connection of connect takes; nil: not asked
 }
 
 // open returns the server to measure, started with room for that many connections
 // unless --server names one.
 func (b *benchFlags) open(a *app, connections int) (*target, error) {
-	if b.Server != "" {
-		return &target{url: b.Server, auth: b.minting}, nil
+	plot, err := openPlot(b.Plot)
+	if err != nil {
+		return nil, err
 	}
+	t := &target{url: b.Server, auth: b.minting, plot: plot}
+	if b.Server == "" {
+		err = t.start(a, connections)
+	}
+	if err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	return t, nil
+}
+
+// start starts a server in a folder of its own.
+func (t *target) start(a *app, connections int) error {
 	exe, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("cannot find this program to start a server with: %w", err)
+		return fmt.Errorf("cannot find this program to start a server with: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "roomlog-bench-")
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a folder for the server: %w", err)
+	if t.dir, err = os.MkdirTemp("", "roomlog-bench-"); err != nil {
+		return fmt.Errorf("cannot make a folder for the server: %w", err)
 	}
-	t := &target{dir: dir, auth: minting{Data: dir, AuthIssuer: b.AuthIssuer, AuthAudience: b.AuthAudience}}
-	t.process = exec.Command(exe, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--rate-events", "0",
+	t.auth = minting{Data: t.dir, AuthIssuer: t.auth.AuthIssuer, AuthAudience: t.auth.AuthAudience}
+	process := exec.Command(exe, "serve", "--data", t.dir, "--listen", "127.0.0.1:0", "--rate-events", "0",
 		"--max-connections", strconv.Itoa(connections), "--log-level", "warn")
-	t.process.Stderr = a.err
-	out, err := t.process.StdoutPipe()
+	process.Stderr = a.err
+	out, err := process.StdoutPipe()
 	if err == nil {
-		err = t.process.Start()
+		err = process.Start()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot start a server: %w", err), os.RemoveAll(dir))
+		return fmt.Errorf("cannot start a server: %w", err)
 	}
+	t.process = process
 	lines := bufio.NewScanner(out)
 	for t.url == "" && lines.Scan() {
 		_, t.url, _ = strings.Cut(lines.Text(), "ready at ")
 	}
 	if t.url == "" {
-		return nil, errors.Join(errors.New("the server did not start"), t.close())
+		return errors.New("the server did not start")
 	}
-	return t, nil
+	return nil
 }
 
-// close stops the server, if it is ours.
+// close stops the server, if it is ours, and closes the plot.
 func (t *target) close() error {
-	if t.process == nil {
-		return nil
+	err := t.plot.close()
+	if t.process != nil {
+		t.process.Process.Signal(syscall.SIGTERM)
+		err = errors.Join(err, t.process.Wait())
 	}
-	t.process.Process.Signal(syscall.SIGTERM)
-	return errors.Join(t.process.Wait(), os.RemoveAll(t.dir))
+	if t.dir != "" {
+		err = errors.Join(err, os.RemoveAll(t.dir))
+	}
+	return err
 }
 
 // connect makes n connections, each with its user and options.
@@ -101,7 +122,11 @@ func (t *target) connect(ctx context.Context, n int, user func(i int) string, op
 	group.SetLimit(dialers)
 	for i := range n {
 		group.Go(func() (err error) {
+			start := time.Now()
 			conns[i], err = t.auth.dial(ctx, t.url, realtime.Identity{Actor: schema.Actor{ID: user(i)}}, options(i))
+			if err == nil && t.connects != nil {
+				t.connects.took(time.Since(start))
+			}
 			return err
 		})
 	}

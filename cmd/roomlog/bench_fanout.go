@@ -34,13 +34,13 @@ func (c *fanoutCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	room := &audience{moved: make(chan struct{}, 1)}
+	room := &audience{moved: make(chan struct{}, 1), pushes: newOperation("post:comment"), start: time.Now()}
 	conns, err := t.connect(a.ctx, c.Members+1, func(i int) string { return fmt.Sprintf("member-%d", i) },
 		func(i int) client.Options {
 			if i == 0 {
 				return client.Options{} // the speaker, who gets acks only
 			}
-			return client.Options{OnFrame: room.hear}
+			return client.Options{OnFrame: room.ear()}
 		})
 	if err != nil {
 		return err
@@ -53,38 +53,59 @@ func (c *fanoutCmd) Run(a *app) (err error) {
 	if err := joinAll(a.ctx, conns, post); err != nil {
 		return err
 	}
-	start := time.Now()
+	m := measure(a.err, "fanout", "delivered", c.Duration, room.pushes)
+	defer m.finish()
 	sent, err := c.speak(a.ctx, conns, room, post)
 	if err != nil {
 		return err
 	}
-	seconds := time.Since(start).Seconds()
-	return c.show(a, []figure{
-		{"mode", "fanout"},
-		{"deliveries_per_s", float64(room.heard.Load()) / seconds},
+	seconds := time.Since(m.start).Seconds()
+	m.finish()
+	figures := []figure{{"mode", "fanout"}, {"deliveries_per_s", float64(room.heard.Load()) / seconds}}
+	figures = append(figures, m.total().figures("")...)
+	figures = append(figures, []figure{
 		{"members", c.Members},
 		{"events", sent},
 		{"deliveries", room.heard.Load()},
 		{"seconds", seconds},
-	})
+	}...)
+	if err := c.show(a, figures); err != nil {
+		return err
+	}
+	return t.plot.write(latencyChart("roomlog bench fanout: from sending a comment to each push heard",
+		fmt.Sprintf("%d members", c.Members), "delivered", room.pushes))
 }
 
-// audience counts what all members hear.
+// audience is what all members hear.
 type audience struct {
-	heard atomic.Int64
-	moved chan struct{} // gets a value now and then while heard grows
+	heard  atomic.Int64
+	moved  chan struct{} // gets a value now and then while heard grows
+	pushes *operation
+
+	// sent has when each comment was sent, counted from start, at its number: every member hears all of them in order, so that counting tells which
+	// one it is and nothing is parsed. A member is never as far behind as the ring is
+	// long: the server closes a socket with 1 MiB queued, and TCP holds less than that
+	// many frames.
+	start time.Time
+	sent  [1 << 17]atomic.Int64
 }
 
 var commentPush = []byte(`{"event":"post:comment"`)
 
-func (r *audience) hear(frame []byte) {
-	if !bytes.HasPrefix(frame, commentPush) {
-		return
-	}
-	r.heard.Add(1)
-	select {
-	case r.moved <- struct{}{}:
-	default:
+// ear returns what one member hears with.
+func (r *audience) ear() func(frame []byte) {
+	number := 0 // of the comment that comes next
+	return func(frame []byte) {
+		if !bytes.HasPrefix(frame, commentPush) {
+			return
+		}
+		r.pushes.took(time.Since(r.start) - time.Duration(r.sent[number%len(r.sent)].Load()))
+		number++
+		r.heard.Add(1)
+		select {
+		case r.moved <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -129,6 +150,7 @@ func (c *fanoutCmd) speak(ctx context.Context, conns []*client.Client, room *aud
 		}
 		select {
 		case free <- struct{}{}:
+			room.sent[sent%int64(len(room.sent))].Store(int64(time.Since(room.start)))
 			if err := conns[0].Send("post:comment", schema.PostComment{PostID: post, Content: speechLine}, "", acked); err != nil {
 				return sent, err
 			}

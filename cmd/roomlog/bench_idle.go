@@ -44,6 +44,9 @@ func (c *idleCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
+	m := measure(a.err, "idle", "connected", 0)
+	defer m.finish()
+	t.connects = m.operation("connect")
 	conns, err := t.connect(a.ctx, c.Connections, func(i int) string { return fmt.Sprintf("idle-%d", i/socketsPerUser) },
 		func(int) client.Options { return client.Options{} })
 	if err != nil {
@@ -53,17 +56,23 @@ func (c *idleCmd) Run(a *app) (err error) {
 	if err := joinAll(a.ctx, conns, post); err != nil {
 		return err
 	}
+	m.finish()
 	after, err := t.settled(a.ctx)
 	if err != nil {
 		return err
 	}
-	return c.show(a, []figure{
+	figures := []figure{
 		{"mode", "idle"},
 		{"bytes_per_conn", math.Round((after - before) / float64(c.Connections))},
 		{"connections", c.Connections},
 		{"resident_before", before},
 		{"resident_after", after},
-	})
+	}
+	if err := c.show(a, append(figures, t.connects.total().figures("connect_")...)); err != nil {
+		return err
+	}
+	return t.plot.write(latencyChart("roomlog bench idle: from dialling to connected",
+		fmt.Sprintf("%d connections, %d at once", c.Connections, dialers), "connected", t.connects))
 }
 
 // settled returns the server's resident memory once it has stopped moving: less

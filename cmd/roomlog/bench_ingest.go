@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 
 type ingestCmd struct {
 	Senders  int           `default:"1000" placeholder:"N" help:"Users who each post, wait for the ack and post again (${default})."`
+	Rate     int           `placeholder:"N" help:"Post so many times a second over all senders, whether acks come or not; times then count from when a post was due."`
 	Duration time.Duration `default:"10s" placeholder:"D" help:"How long to measure (${default})."`
 	Warmup   time.Duration `default:"2s" placeholder:"D" help:"How long to load before measuring (${default})."`
 	benchFlags
@@ -28,8 +30,8 @@ var content = strings.Repeat("All the world's a stage. ", 8)
 // Run measures durable, applied and pushed facts: every sender has one follower,
 // so that each ack goes with one push.
 func (c *ingestCmd) Run(a *app) (err error) {
-	if c.Senders < 1 || c.Duration <= 0 || c.Warmup < 0 {
-		return usagef("--senders and --duration must be more than nothing")
+	if c.Senders < 1 || c.Duration <= 0 || c.Warmup < 0 || c.Rate < 0 {
+		return usagef("--senders and --duration must be more than nothing, --warmup and --rate not negative")
 	}
 	t, err := c.open(a, c.Senders+1)
 	if err != nil {
@@ -52,28 +54,76 @@ func (c *ingestCmd) Run(a *app) (err error) {
 	if err := followInRing(a.ctx, conns, user); err != nil {
 		return err
 	}
-	if _, err := c.load(a.ctx, conns, c.Warmup); err != nil {
-		return err
+	if c.Warmup > 0 {
+		if _, err := c.load(a, "warm-up", conns, c.Warmup); err != nil {
+			return err
+		}
 	}
 	pushes.Store(0)
-	start := time.Now()
-	waits, err := c.load(a.ctx, conns, c.Duration)
+	r, err := c.load(a, "ingest", conns, c.Duration)
 	if err != nil {
 		return err
 	}
-	seconds := time.Since(start).Seconds()
-	slices.Sort(waits)
-	return c.show(a, []figure{
-		{"mode", "ingest"},
-		{"acked_per_s", float64(len(waits)) / seconds},
-		{"p50_ms", milliseconds(waits[len(waits)/2])},
-		{"p99_ms", milliseconds(waits[len(waits)*99/100])},
-		{"max_ms", milliseconds(waits[len(waits)-1])},
-		{"senders", c.Senders},
-		{"acked", len(waits)},
-		{"pushes", pushes.Load()},
-		{"seconds", seconds},
-	})
+	if err := c.show(a, r.figures(c, pushes.Load())); err != nil {
+		return err
+	}
+	if r.unsent+r.unanswered > 0 {
+		fmt.Fprintf(a.err, "roomlog: %d posts were due and not sent, %d not answered %s after the end; they are in the times as far as they had waited: give a lower --rate\n",
+			r.unsent, r.unanswered, answerWithin)
+	}
+	return t.plot.write(r.chart(c))
+}
+
+// ingested is what came of a load.
+type ingested struct {
+	*measurement
+	acks    *operation
+	seconds float64
+
+	unsent, unanswered int64 // of an open loop
+}
+
+const postCreate = "post:create"
+
+// load lets everyone post for that long.
+func (c *ingestCmd) load(a *app, name string, conns []*client.Client, d time.Duration) (*ingested, error) {
+	r := &ingested{measurement: measure(a.err, name, "acked", d)}
+	defer r.finish()
+	r.acks = r.operation(postCreate)
+	var err error
+	if c.Rate > 0 {
+		o := &offering{start: r.start, length: d, rate: c.Rate, conns: conns, acks: r.acks, waiting: r.operation("waiting")}
+		err = o.run(a.ctx)
+		r.unsent, r.unanswered = o.unsent.Load(), o.unanswered.Load()
+	} else {
+		err = postInTurns(a.ctx, conns, d, r.acks)
+	}
+	r.seconds = time.Since(r.start).Seconds()
+	r.finish()
+	if err == nil && r.acks.total().Count == 0 {
+		err = errors.New("nothing was acked in that time: give a longer --duration")
+	}
+	return r, err
+}
+
+// postInTurns lets everyone post, wait for the ack and post again.
+func postInTurns(ctx context.Context, conns []*client.Client, d time.Duration, acks *operation) error {
+	end := time.Now().Add(d)
+	group, ctx := errgroup.WithContext(ctx)
+	for _, conn := range conns {
+		group.Go(func() error {
+			for now := time.Now(); now.Before(end); {
+				if _, err := conn.Do(ctx, postCreate, schema.PostCreate{Content: content}, ""); err != nil {
+					return err
+				}
+				acked := time.Now()
+				acks.took(acked.Sub(now))
+				now = acked
+			}
+			return nil
+		})
+	}
+	return group.Wait()
 }
 
 // followInRing lets everyone follow the one before them. A follow that stands
@@ -96,28 +146,24 @@ func followInRing(ctx context.Context, conns []*client.Client, user func(int) st
 	return group.Wait()
 }
 
-// load lets everyone post for that long, and returns how long each ack took.
-func (c *ingestCmd) load(ctx context.Context, conns []*client.Client, d time.Duration) ([]time.Duration, error) {
-	end := time.Now().Add(d)
-	waits := make([][]time.Duration, len(conns))
-	group, ctx := errgroup.WithContext(ctx)
-	for i, conn := range conns {
-		group.Go(func() error {
-			for now := time.Now(); now.Before(end); {
-				if _, err := conn.Do(ctx, "post:create", schema.PostCreate{Content: content}, ""); err != nil {
-					return err
-				}
-				acked := time.Now()
-				waits[i] = append(waits[i], acked.Sub(now))
-				now = acked
-			}
-			return nil
-		})
+func (r *ingested) figures(c *ingestCmd, pushes int64) []figure {
+	acks := r.acks.total()
+	figures := []figure{{"mode", "ingest"}, {"acked_per_s", float64(acks.Count) / r.seconds}}
+	figures = append(figures, r.total().figures("")...)
+	figures = append(figures, figure{"senders", c.Senders}, figure{"acked", acks.Count}, figure{"pushes", pushes}, figure{"seconds", r.seconds})
+	if c.Rate > 0 {
+		figures = append(figures, figure{"rate", c.Rate}, figure{"refused", acks.refusals()}, figure{"unsent", r.unsent}, figure{"unanswered", r.unanswered})
+		for _, code := range slices.Sorted(maps.Keys(acks.Failed)) {
+			figures = append(figures, figure{"refused_" + strings.ToLower(code), acks.Failed[code]})
+		}
 	}
-	err := group.Wait()
-	all := slices.Concat(waits...)
-	if err == nil && d > 0 && len(all) == 0 {
-		err = errors.New("nothing was acked in that time: give a longer --duration")
+	return figures
+}
+
+func (r *ingested) chart(c *ingestCmd) chart {
+	loop := "each waits for its ack"
+	if c.Rate > 0 {
+		loop = fmt.Sprintf("%d posts a second in all", c.Rate)
 	}
-	return all, err
+	return latencyChart("roomlog bench ingest: from post to ack", fmt.Sprintf("%d senders, %s", c.Senders, loop), "acked", r.acks)
 }

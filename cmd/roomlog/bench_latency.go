@@ -56,8 +56,10 @@ const (
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, longestMicros, digits) }
 
 // measure starts a measurement; finish ends it. unit says what is counted, in the
-// plural; planned is how long it is to take, 0 when nobody knows.
-func measure(out io.Writer, name, unit string, planned time.Duration) *measurement {
+// plural; planned is how long it is to take, 0 when nobody knows. Operations may be
+// made before, for who listens before there is anything to measure; others are made
+// by operation.
+func measure(out io.Writer, name, unit string, planned time.Duration, ops ...*operation) *measurement {
 	now := time.Now()
 	m := &measurement{
 		start: now, since: now,
@@ -65,6 +67,9 @@ func measure(out io.Writer, name, unit string, planned time.Duration) *measureme
 		quit: make(chan struct{}), done: make(chan struct{}),
 		ops: make(map[string]*operation),
 		all: newHistogram(),
+	}
+	for _, op := range ops {
+		m.ops[op.name] = op
 	}
 	go m.run()
 	return m

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,53 +43,77 @@ func (c *resumeCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer hall.leave()
-	talking, hush := context.WithCancel(a.ctx)
-	defer hush()
-	var speech errgroup.Group
-	speech.Go(func() error { return hall.talk(a.ctx, talking.Done(), c.Rate) })
-	if err := wait(a.ctx, time.Second); err != nil {
+	r, err := c.cutAndReturn(a, hall)
+	if err != nil {
 		return err
 	}
-	for _, l := range hall.listeners {
+	if err := c.report(a, t, hall, r); err != nil {
+		return err
+	}
+	if r.lost+r.doubled > 0 {
+		return fmt.Errorf("%d pushes were lost and %d came twice", r.lost, r.doubled)
+	}
+	return nil
+}
+
+// returned is how it went.
+type returned struct {
+	cut           time.Duration // from the start of the measurement
+	back, quiet   time.Duration // from when the first could come back: until all were told, and had heard everything
+	lost, doubled int
+}
+
+func (c *resumeCmd) cutAndReturn(a *app, h *hall) (r returned, err error) {
+	m := measure(a.err, "resume", "heard", 0, h.pushes, h.resumes)
+	defer m.finish()
+	talking, hush := context.WithCancel(a.ctx)
+	var speech errgroup.Group
+	defer func() { hush(); speech.Wait() }()
+	speech.Go(func() error { return h.talk(a.ctx, talking.Done(), c.Rate) })
+	if err := wait(a.ctx, time.Second); err != nil {
+		return r, err
+	}
+	r.cut = time.Since(m.start)
+	for _, l := range h.listeners {
 		l.cut()
 	}
 	if err := wait(a.ctx, c.Away); err != nil {
-		return err
+		return r, err
 	}
 	start := time.Now()
-	if err := hall.comeBack(a.ctx); err != nil {
-		return err
+	if err := h.comeBack(a.ctx); err != nil {
+		return r, err
 	}
-	back := time.Since(start)
+	r.back = time.Since(start)
 	hush()
 	if err := speech.Wait(); err != nil {
-		return err
+		return r, err
 	}
-	lost, doubled := hall.quiet(a.ctx)
-	quiet := time.Since(start)
-	var took []time.Duration
+	r.lost, r.doubled = h.quiet(a.ctx)
+	r.quiet = time.Since(start)
+	return r, nil
+}
+
+func (c *resumeCmd) report(a *app, t *target, h *hall, r returned) error {
 	missed := 0
-	for _, l := range hall.listeners {
-		took = append(took, l.took)
+	for _, l := range h.listeners {
 		missed += l.missed
 	}
-	slices.Sort(took)
-	err = c.show(a, []figure{
-		{"mode", "resume"},
-		{"all_back_s", back.Seconds()},
-		{"quiet_s", quiet.Seconds()},
-		{"resumed_p50_ms", milliseconds(took[len(took)/2])},
-		{"resumed_p99_ms", milliseconds(took[len(took)*99/100])},
+	figures := []figure{{"mode", "resume"}, {"all_back_s", r.back.Seconds()}, {"quiet_s", r.quiet.Seconds()}}
+	figures = append(figures, h.resumes.total().figures("resumed_")...)
+	figures = append(figures, h.pushes.total().figures("push_")...)
+	figures = append(figures, []figure{
 		{"connections", c.Connections},
 		{"missed_pushes", missed},
-		{"messages", hall.said()},
-		{"lost", lost},
-		{"doubled", doubled},
-	})
-	if lost+doubled > 0 {
-		return errors.Join(err, fmt.Errorf("%d pushes were lost and %d came twice", lost, doubled))
+		{"messages", h.said()},
+		{"lost", r.lost},
+		{"doubled", r.doubled},
+	}...)
+	if err := c.show(a, figures); err != nil {
+		return err
 	}
-	return err
+	return t.plot.write(latencyChart("roomlog bench resume: from sending a message to each push heard",
+		fmt.Sprintf("%d connections, cut at %.1f s, gone for %s", c.Connections, r.cut.Seconds(), c.Away), "heard", h.pushes))
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -106,10 +130,13 @@ type hall struct {
 	target    *target
 	groups    []*group
 	listeners []*listener
+
+	start           time.Time  // from which messages say when they were sent
+	pushes, resumes *operation // from sending to hearing; from dialling to the last missed push
 }
 
-// group is one conversation: a speaker whose messages are numbers from 1 on, and
-// those who listen.
+// group is one conversation: a speaker, and those who listen. Its messages are their
+// numbers from 1 on, each with when it was sent, in nanoseconds from the start.
 type group struct {
 	id      string
 	speaker *client.Client
@@ -118,11 +145,11 @@ type group struct {
 
 // listener is a user who was told the messages up to number heard, in order.
 type listener struct {
+	hall  *hall
 	user  string
 	group *group
 	conn  *client.Client
 	wire  net.Conn
-	took  time.Duration // from dialling to the last missed push
 
 	mu            sync.Mutex
 	seq           uint64 // of the last push
@@ -134,9 +161,9 @@ type listener struct {
 }
 
 func (c *resumeCmd) gather(ctx context.Context, t *target) (*hall, error) {
-	h := &hall{target: t}
+	h := &hall{target: t, start: time.Now(), pushes: newOperation("message:send"), resumes: newOperation("resume")}
 	for i := range c.Connections {
-		l := &listener{user: fmt.Sprintf("listener-%d", i), resumed: make(chan int, 1), moved: make(chan struct{}, 1)}
+		l := &listener{hall: h, user: fmt.Sprintf("listener-%d", i), resumed: make(chan int, 1), moved: make(chan struct{}, 1)}
 		if i%c.Group == 0 {
 			h.groups = append(h.groups, &group{})
 		}
@@ -222,7 +249,10 @@ func (l *listener) hear(f schema.Frame) {
 	case "message:send":
 		var sent schema.MessageSent
 		json.Unmarshal(f.Data, &sent)
-		number, _ := strconv.Atoi(sent.Message.Content)
+		word, at, _ := strings.Cut(sent.Message.Content, " ")
+		number, _ := strconv.Atoi(word)
+		sentAt, _ := strconv.ParseInt(at, 10, 64)
+		l.hall.pushes.took(time.Since(l.hall.start) - time.Duration(sentAt))
 		switch {
 		case number <= l.heard:
 			l.doubled++
@@ -253,7 +283,8 @@ func (h *hall) talk(ctx context.Context, hush <-chan struct{}, rate int) error {
 		}
 		g := h.groups[i%len(h.groups)]
 		g.sent++
-		send := schema.MessageSend{ConversationID: g.id, Content: strconv.Itoa(g.sent), MessageType: schema.MessageText}
+		numbered := fmt.Sprintf("%d %d", g.sent, time.Since(h.start))
+		send := schema.MessageSend{ConversationID: g.id, Content: numbered, MessageType: schema.MessageText}
 		err := g.speaker.Send("message:send", send, "", func(f schema.Frame) {
 			if err := client.AckError(f); err != nil {
 				select {
@@ -304,7 +335,7 @@ func (h *hall) comeBack(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		l.took = time.Since(start)
+		h.resumes.took(time.Since(start))
 		return nil
 	})
 }
