@@ -84,7 +84,7 @@ func latencyChart(title, note, unit string, op *operation) chart {
 	}
 	return chart{
 		Title: title, Note: note,
-		X: axis{Label: "seconds since the start"},
+		X: axis{Label: "seconds since the start", Tight: true},
 		Panels: []panel{
 			{Y: axis{Label: "milliseconds", Log: true}, Series: []series{{"max", most}, {"p99", p99}, {"p50", p50}}},
 			{Y: axis{Label: "a second", Zero: true}, Series: rates, Height: 120},

@@ -46,22 +46,22 @@ const (
 	marginTop    = 34 // above a panel: its y axis is named there
 	marginBottom = 30 // below a panel: numbers
 	labelHeight  = 15 // the least between two names of curves
-	letterWidth  = 7  // of the names' font, about
+	letterWidth  = 8  // of the names' font, about
 	markedPoints = 24 // a curve of up to so many points shows each
 )
 
-// chartStyle has the colours: the palette of Okabe and Ito, which people with any
-// colour vision can tell apart, a little darker on white and lighter on black.
+// chartStyle has the colours, near the palette of Okabe and Ito, which people with any
+// colour vision can tell apart; the second four curves are dashed besides.
 const chartStyle = `
 .page{fill:#ffffff;stroke:#d0d7de}.ink{fill:#1f2328}.soft{fill:#59636e}.grid{stroke:#d8dee4}.fine{stroke:#eff2f5}.frame{stroke:#818b98}
-.s0{color:#0072b2}.s1{color:#c75300}.s2{color:#00805c}.s3{color:#b0568c}.s4{color:#1f7fb8}.s5{color:#997700}.s6{color:#59636e}.s7{color:#7a3fb0}
+.s0{color:#0072b2}.s1{color:#c75300}.s2{color:#00805c}.s3{color:#b0568c}.s4{color:#b42318}.s5{color:#997700}.s6{color:#59636e}.s7{color:#7a3fb0}
 @media (prefers-color-scheme:dark){
 .page{fill:#0d1117;stroke:#3d444d}.ink{fill:#f0f6fc}.soft{fill:#9198a1}.grid{stroke:#30363d}.fine{stroke:#1c2229}.frame{stroke:#656c76}
-.s0{color:#4ea8ff}.s1{color:#ff8a3d}.s2{color:#2fc08f}.s3{color:#e58fc1}.s4{color:#7cc7f2}.s5{color:#e3c23a}.s6{color:#9198a1}.s7{color:#b98aef}
+.s0{color:#4ea8ff}.s1{color:#ff8a3d}.s2{color:#2fc08f}.s3{color:#e58fc1}.s4{color:#ff7b72}.s5{color:#e3c23a}.s6{color:#9198a1}.s7{color:#b98aef}
 }
 text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,Helvetica,Arial,sans-serif}
 .title{font-size:17px;font-weight:600}.tick{font-size:12px}
-line{stroke-width:1}.curve{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}.mark{fill:currentColor}.name{fill:currentColor;font-weight:600}
+line{stroke-width:1}.curve{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}.s4 .curve,.s5 .curve,.s6 .curve,.s7 .curve{stroke-dasharray:7 3}.mark{fill:currentColor}.name{fill:currentColor;font-weight:600}
 `
 
 // svg writes the chart.

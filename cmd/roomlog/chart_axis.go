@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -10,6 +11,7 @@ type axis struct {
 	Label string // with its unit, such as "latency, ms"
 	Log   bool   // what is not more than 0 is left out then
 	Zero  bool   // a linear axis begins at 0
+	Tight bool   // it ends where the data does, not at the next whole step
 }
 
 // scale is an axis that was fitted to its data, and lies between two pixels.
@@ -25,7 +27,8 @@ func (a axis) shows(v float64) bool {
 	return !math.IsNaN(v) && !math.IsInf(v, 0) && (v > 0 || !a.Log)
 }
 
-// fit makes the scale for values, whole steps at both ends of it.
+// fit makes the scale for values, with whole steps at both ends of it unless it is
+// tight.
 func (a axis) fit(values []float64, begin, end float64) scale {
 	least, most := math.Inf(1), math.Inf(-1)
 	for _, v := range values {
@@ -44,6 +47,9 @@ func (a axis) fit(values []float64, begin, end float64) scale {
 		s.fitLog(least, most)
 	} else {
 		s.fitLinear(least, most)
+	}
+	if a.Tight && least < most {
+		s.tighten(least, most)
 	}
 	return s
 }
@@ -103,6 +109,16 @@ func (s *scale) fitLinear(least, most float64) {
 	for i := first; i <= last; i++ {
 		s.ticks = append(s.ticks, i*step)
 	}
+}
+
+// tighten lets the scale end at two values within it.
+func (s *scale) tighten(least, most float64) {
+	outside := func(v float64) bool { return v < least*(1-1e-9) || v > most*(1+1e-9) }
+	s.ticks, s.between = slices.DeleteFunc(s.ticks, outside), slices.DeleteFunc(s.between, outside)
+	if s.log {
+		least, most = math.Log10(least), math.Log10(most)
+	}
+	s.least, s.most = least, most
 }
 
 // at returns the pixel of v.

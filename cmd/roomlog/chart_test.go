@@ -146,6 +146,8 @@ func TestAxisFits(t *testing.T) {
 	}{
 		{"seconds", axis{}, []float64{1, 10}, []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, "1", "10"},
 		{"rate", axis{Zero: true}, []float64{9000, 14000}, []float64{0, 2000, 4000, 6000, 8000, 10000, 12000, 14000}, "0", "14 k"},
+		{"tight", axis{Tight: true}, []float64{1.5, 9.3}, []float64{2, 3, 4, 5, 6, 7, 8, 9}, "2", "9"},
+		{"tight decades", axis{Log: true, Tight: true}, []float64{200, 3e6}, []float64{1e3, 1e4, 1e5, 1e6}, "1 k", "1 M"},
 		{"few decades", axis{Log: true}, []float64{3, 40}, []float64{2, 5, 10, 20, 50}, "2", "50"},
 		{"many decades", axis{Log: true}, []float64{0.3, 7000}, []float64{0.1, 1, 10, 100, 1000, 10000}, "0.1", "10 k"},
 		{"one value", axis{Log: true}, []float64{10}, []float64{5, 10, 20}, "5", "20"},
