@@ -92,7 +92,7 @@ func (c *ingestCmd) load(a *app, name string, conns []*client.Client, d time.Dur
 	r.acks = r.operation(postCreate)
 	var err error
 	if c.Rate > 0 {
-		o := &offering{start: r.start, length: d, rate: c.Rate, conns: conns, acks: r.acks, waiting: r.operation("waiting")}
+		o := &offering{pace: pace{r.start, d, c.Rate}, conns: conns, acks: r.acks, waiting: r.operation("waiting")}
 		err = o.run(a.ctx)
 		r.unsent, r.unanswered = o.unsent.Load(), o.unanswered.Load()
 	} else {

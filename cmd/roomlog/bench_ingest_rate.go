@@ -15,26 +15,14 @@ import (
 	"roomlog/schema"
 )
 
-const (
-	// underWay is how many posts of a sender may wait for their acks: fewer than
-	// the facts that a server takes of one socket at a time.
-	underWay = 32
+// underWay is how many posts of a sender may wait for their acks: fewer than the
+// facts that a server takes of one socket at a time.
+const underWay = 32
 
-	// answerWithin is how long what was due may still be sent and answered when the
-	// time is over.
-	answerWithin = 10 * time.Second
-)
-
-// offering lets senders post at a fixed rate, whatever the server makes of it (an
-// open loop). Each post is due at a time that was fixed before the first was sent,
-// and its time counts from then: a server that stalls pays for every post that was
-// due meanwhile, as it would with users who know nothing of each other. A loop that
-// waits for an ack and then measures the next leaves those out (coordinated omission).
+// offering lets senders post at a pace, in turns.
 type offering struct {
-	start  time.Time
-	length time.Duration
-	rate   int // posts a second, over all senders
-	conns  []*client.Client
+	pace
+	conns []*client.Client
 
 	acks    *operation // what was answered; what was refused for now is counted by its code
 	waiting *operation // what was not, as far as it had waited
@@ -42,16 +30,15 @@ type offering struct {
 	unsent, unanswered atomic.Int64
 }
 
-// run returns when everything that was due was answered, or answerWithin has passed
-// since the end.
+// run returns when everything that was due was answered, or answerWithin has passed.
 func (o *offering) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	inTime, cancel := context.WithDeadline(ctx, o.start.Add(o.length+answerWithin))
+	inTime, cancel := context.WithDeadline(ctx, o.end().Add(answerWithin))
 	defer cancel()
 	for i, conn := range o.conns {
 		s := &pacedSender{
 			offering: o, conn: conn,
-			slots: make(chan struct{}, underWay), failed: make(chan error, 1), due: make(map[int]time.Time),
+			slots: make(chan struct{}, underWay), failed: make(chan error, 1), owed: make(map[int]struct{}),
 		}
 		group.Go(func() error {
 			err := s.run(inTime, i)
@@ -64,11 +51,6 @@ func (o *offering) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// dueAt returns when post n of all is due, counted from 0.
-func (o *offering) dueAt(n int) time.Time {
-	return o.start.Add(time.Duration(n/o.rate)*time.Second + time.Duration(n%o.rate)*time.Second/time.Duration(o.rate))
-}
-
 // pacedSender is one of the senders; each has every so many-th post.
 type pacedSender struct {
 	*offering
@@ -76,15 +58,15 @@ type pacedSender struct {
 	slots  chan struct{} // holds one for each post under way
 	failed chan error    // gets the first error of an ack
 
-	mu  sync.Mutex
-	due map[int]time.Time // of the posts under way, by number; guarded by mu
+	mu   sync.Mutex
+	owed map[int]struct{} // the numbers of the posts under way; guarded by mu
 }
 
 func (s *pacedSender) run(ctx context.Context, first int) error {
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
-	for n := first; s.dueAt(n).Sub(s.start) < s.length; n += len(s.conns) {
-		alarm.Reset(time.Until(s.dueAt(n)))
+	for n := first; s.has(n); n += len(s.conns) {
+		alarm.Reset(time.Until(s.due(n)))
 		if err := await(ctx, s, alarm.C, nil); err != nil {
 			return err
 		}
@@ -121,18 +103,17 @@ func await(ctx context.Context, s *pacedSender, alarm <-chan time.Time, free cha
 }
 
 func (s *pacedSender) post(n int) error {
-	due := s.dueAt(n)
 	s.mu.Lock()
-	s.due[n] = due
+	s.owed[n] = struct{}{}
 	s.mu.Unlock()
 	return s.conn.Send(postCreate, schema.PostCreate{Content: content}, "", func(f schema.Frame) {
 		s.mu.Lock()
-		delete(s.due, n)
+		delete(s.owed, n)
 		s.mu.Unlock()
 		var refusal *schema.Error
 		switch err := client.AckError(f); {
 		case err == nil:
-			s.acks.took(time.Since(due))
+			s.acks.took(time.Since(s.due(n)))
 		case errors.As(err, &refusal) && refusal.Temporary:
 			s.acks.fail(string(refusal.Code))
 		default:
@@ -150,13 +131,13 @@ func (s *pacedSender) post(n int) error {
 func (s *pacedSender) giveUp(next int) {
 	now := time.Now()
 	s.mu.Lock()
-	for _, due := range s.due {
-		s.waiting.took(now.Sub(due))
+	for n := range s.owed {
+		s.waiting.took(now.Sub(s.due(n)))
 		s.unanswered.Add(1)
 	}
 	s.mu.Unlock()
-	for n := next; n >= 0 && s.dueAt(n).Sub(s.start) < s.length; n += len(s.conns) {
-		s.waiting.took(now.Sub(s.dueAt(n)))
+	for n := next; n >= 0 && s.has(n); n += len(s.conns) {
+		s.waiting.took(now.Sub(s.due(n)))
 		s.unsent.Add(1)
 	}
 }

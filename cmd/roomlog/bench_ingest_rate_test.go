@@ -10,6 +10,26 @@ import (
 	"roomlog/realtime/client"
 )
 
+// A pace spreads whole seconds evenly, to the last, without drifting.
+func TestPace(t *testing.T) {
+	start := time.Now()
+	p := pace{start, 2500 * time.Millisecond, 3}
+	n := 0
+	for ; p.has(n); n++ {
+		want := start.Add(time.Duration(n) * time.Second / 3)
+		if off := p.due(n).Sub(want).Abs(); off > time.Nanosecond {
+			t.Errorf("number %d is due %v from where it should be", n, off)
+		}
+	}
+	if n != 8 {
+		t.Errorf("%d are due in 2.5 s at 3 a second, want 8", n)
+	}
+	year := pace{start, 366 * 24 * time.Hour, 1_000_000}
+	if got := year.due(365 * 24 * 3600 * 1_000_000); !got.Equal(start.Add(365 * 24 * time.Hour)) {
+		t.Errorf("after a year it is off by %v", got.Sub(start)-365*24*time.Hour)
+	}
+}
+
 // offered lets one sender of a fresh server offer 60 posts within 300 ms that began
 // some time ago. before is called when it is connected.
 func offered(t *testing.T, ago time.Duration, before func(*serverProcess)) (*offering, latencies) {
@@ -20,7 +40,7 @@ func offered(t *testing.T, ago time.Duration, before func(*serverProcess)) (*off
 	m := measure(io.Discard, "test", "acked", 0)
 	defer m.finish()
 	o := &offering{
-		start: time.Now().Add(-ago), length: 300 * time.Millisecond, rate: 200, conns: []*client.Client{conn},
+		pace: pace{time.Now().Add(-ago), 300 * time.Millisecond, 200}, conns: []*client.Client{conn},
 		acks: m.operation("acked"), waiting: m.operation("waiting"),
 	}
 	if err := o.run(t.Context()); err != nil {

@@ -36,6 +36,11 @@ func TestBench(t *testing.T) {
 			[]string{"max", "p99", "p50", "delivered"},
 		},
 		{
+			"fanout --members 5 --rate 100 --duration 300ms",
+			[]string{"deliveries_per_s", "p50_ms", "p999_ms", "events", "deliveries", "rate"}, []string{"unsent"},
+			[]string{"max", "p99", "p50", "delivered"},
+		},
+		{
 			"idle --connections 20",
 			[]string{"connections", "resident_before", "resident_after", "connect_p50_ms", "connect_p99_ms"}, nil,
 			[]string{"max", "p99", "p50", "connected"},
@@ -79,7 +84,7 @@ func TestBench(t *testing.T) {
 func TestBenchRefusesWhatMakesNoSense(t *testing.T) {
 	for _, args := range []string{
 		"ingest --senders 0", "ingest --duration 0s", "ingest --warmup -1s", "ingest --rate -1", "ingest --rate fast",
-		"fanout --members 0", "fanout --duration 0s", "idle --connections 0",
+		"fanout --members 0", "fanout --duration 0s", "fanout --rate -1", "idle --connections 0",
 		"resume --connections 0", "resume --group 0", "resume --group 100", "resume --rate 0", "resume --away -1s",
 		"ingest --plot " + filepath.Join(t.TempDir(), "missing", "plot.svg"),
 	} {
