@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"roomlog/eventlog"
 )
 
 type fillCmd struct {
@@ -35,6 +37,18 @@ func (c *fillCmd) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
+	took, err := c.write(a, log)
+	if err != nil {
+		return err
+	}
+	show := benchFlags{JSON: c.JSON}
+	return show.show(a, []figure{
+		{"records", c.Records}, {"seconds", took.Seconds()}, {"records_per_s", float64(c.Records) / took.Seconds()},
+	})
+}
+
+// write appends the records and returns how long that took.
+func (c *fillCmd) write(a *app, log *eventlog.Log) (took time.Duration, err error) {
 	bar := newProgress(a.err, "fill", "records")
 	defer bar.finish()
 	var pending sync.WaitGroup
@@ -44,7 +58,7 @@ func (c *fillCmd) Run(a *app) (err error) {
 	for n := range c.Records {
 		r, err := people.next()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		pending.Add(1)
 		err = log.Append(a.ctx, r, func(_ uint64, err error) {
@@ -56,24 +70,20 @@ func (c *fillCmd) Run(a *app) (err error) {
 		if err != nil {
 			pending.Done()
 			pending.Wait()
-			return err
+			return 0, err
 		}
 		if n%4096 == 0 {
 			if err := failed.Load(); err != nil {
 				pending.Wait()
-				return *err
+				return 0, *err
 			}
 			bar.set(int64(n), int64(c.Records))
 		}
 	}
 	pending.Wait()
 	if err := failed.Load(); err != nil {
-		return *err
+		return 0, *err
 	}
 	bar.set(int64(c.Records), int64(c.Records))
-	took := time.Since(start)
-	show := benchFlags{JSON: c.JSON}
-	return show.show(a, []figure{
-		{"records", c.Records}, {"seconds", took.Seconds()}, {"records_per_s", float64(c.Records) / took.Seconds()},
-	})
+	return time.Since(start), nil
 }
