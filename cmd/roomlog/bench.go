@@ -27,6 +27,7 @@ type benchCmd struct {
 	Fanout fanoutCmd `cmd:"" help:"Pushes delivered a second to one room."`
 	Resume resumeCmd `cmd:"" help:"Connections that are cut at once and come back: how long until each was told what it missed."`
 	Idle   idleCmd   `cmd:"" help:"Memory of the server for an idle connection that has joined a room."`
+	Mixed  mixedCmd  `cmd:"" help:"A day of a social network: users arrive, read, write, idle and leave."`
 	Fill   fillCmd   `cmd:"" help:"Write a large and lifelike log into a new data directory, for the others to be measured on."`
 }
 
@@ -36,6 +37,8 @@ type benchFlags struct {
 	JSON   bool   `name:"json" help:"End with one JSON object in one line."`
 	Plot   string `placeholder:"FILE" help:"Write a picture of times and rate, second by second, as an SVG."`
 	minting
+
+	fill func(dir string) error // into the data directory of a server that is started here; nil: nothing
 }
 
 // dialers is how many connections are made at once: fewer than the handshakes
@@ -63,7 +66,7 @@ func (b *benchFlags) open(a *app, connections int) (*target, error) {
 	}
 	t := &target{url: b.Server, auth: b.minting, plot: plot}
 	if b.Server == "" {
-		err = t.start(a, connections)
+		err = t.start(a, connections, b.fill)
 	}
 	if err != nil {
 		return nil, errors.Join(err, t.close())
@@ -71,8 +74,8 @@ func (b *benchFlags) open(a *app, connections int) (*target, error) {
 	return t, nil
 }
 
-// start starts a server in a folder of its own.
-func (t *target) start(a *app, connections int) error {
+// start starts a server in a folder of its own, which fill, if any, has filled.
+func (t *target) start(a *app, connections int, fill func(dir string) error) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("cannot find this program to start a server with: %w", err)
@@ -81,6 +84,11 @@ func (t *target) start(a *app, connections int) error {
 		return fmt.Errorf("cannot make a folder for the server: %w", err)
 	}
 	t.auth = minting{Data: t.dir, AuthIssuer: t.auth.AuthIssuer, AuthAudience: t.auth.AuthAudience}
+	if fill != nil {
+		if err := fill(t.dir); err != nil {
+			return err
+		}
+	}
 	process := exec.Command(exe, "serve", "--data", t.dir, "--listen", "127.0.0.1:0", "--rate-events", "0",
 		"--max-connections", strconv.Itoa(connections), "--log-level", "warn")
 	process.Stderr = a.err

@@ -41,6 +41,16 @@ func TestBench(t *testing.T) {
 			[]string{"max", "p99", "p50", "delivered"},
 		},
 		{
+			"mixed --users 50 --connections 20 --records 500 --duration 1s --warmup 0s --stay 200ms",
+			[]string{"operations_per_s", "reads_per_s", "facts_per_s", "p50_ms", "p99_ms", "arrived", "left"}, nil,
+			[]string{"max", "p99", "p50", "operations"},
+		},
+		{
+			"mixed --users 50 --connections 20 --records 0 --duration 500ms --warmup 0s --rate 100",
+			[]string{"operations_per_s", "p50_ms", "p999_ms"}, nil,
+			[]string{"max", "p99", "p50", "operations"},
+		},
+		{
 			"idle --connections 20",
 			[]string{"connections", "resident_before", "resident_after", "connect_p50_ms", "connect_p99_ms"}, nil,
 			[]string{"max", "p99", "p50", "connected"},
@@ -86,6 +96,7 @@ func TestBenchRefusesWhatMakesNoSense(t *testing.T) {
 		"ingest --senders 0", "ingest --duration 0s", "ingest --warmup -1s", "ingest --rate -1", "ingest --rate fast",
 		"fanout --members 0", "fanout --duration 0s", "fanout --rate -1", "idle --connections 0",
 		"resume --connections 0", "resume --group 0", "resume --group 100", "resume --rate 0", "resume --away -1s",
+		"mixed --users 1", "mixed --connections 0", "mixed --users 10 --connections 21", "mixed --stay 0s", "mixed --rate -1", "mixed --records -1",
 		"ingest --plot " + filepath.Join(t.TempDir(), "missing", "plot.svg"),
 	} {
 		if r := roomlog(t, append([]string{"bench"}, strings.Fields(args)...)...); r.code != exitUsage || len(lines(r.stderr)) != 1 || r.out != "" {
@@ -113,5 +124,14 @@ func TestBenchThatFailsDrawsNothing(t *testing.T) {
 	}
 	if _, err := os.Stat(fresh); !os.IsNotExist(err) {
 		t.Errorf("the new picture: %v", err)
+	}
+}
+
+// A load that is refused what no race explains is no measurement.
+func TestBenchMixedFails(t *testing.T) {
+	s := serve(t, t.TempDir(), "--rate-events", "20")
+	r := roomlog(t, "bench", "mixed", "--users", "10", "--connections", "5", "--warmup", "0s", "--server", s.url, "--data", s.dir)
+	if r.code != 1 || !strings.Contains(r.stderr, "RATE_LIMITED") {
+		t.Errorf("exit code %d: %s", r.code, r.stderr)
 	}
 }

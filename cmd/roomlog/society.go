@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +22,6 @@ import (
 type society struct {
 	rng   *rand.Rand
 	zipf  *rand.Zipf // a user by how much they do
-	users int
 	clock time.Time
 	step  time.Duration // from one fact to the next
 	made  int
@@ -90,20 +90,19 @@ func newSociety(seed uint64, users, facts int, end time.Time) *society {
 	// A hundred days, but no more than ten facts a millisecond.
 	step := max(100*24*time.Hour/time.Duration(facts), 100*time.Microsecond)
 	return &society{
-		rng: rng, zipf: rand.NewZipf(rng, 1.1, 50, uint64(users-1)), users: users,
+		rng: rng, zipf: rand.NewZipf(rng, 1.1, 50, uint64(users-1)),
 		clock: end.Add(-step * time.Duration(facts)), step: step, own: map[int][]int{},
 	}
 }
 
 func (s *society) someone() int { return int(s.zipf.Uint64()) }
 
-// another returns someone other than a user, of few users mostly one close by.
+// another returns someone other than a user.
 func (s *society) another(than int) int {
 	for {
 		if u := s.someone(); u != than {
 			return u
 		}
-		than = (than + 1) % s.users
 	}
 }
 
@@ -275,4 +274,23 @@ func (s *society) beginTalk(user int) deed {
 			s.own[u] = append(s.own[u], len(s.talks)-1)
 		}
 	}}
+}
+
+// knows reports whether a user has come into a conversation.
+func (s *society) knows(user int, id string) bool {
+	return slices.ContainsFunc(s.own[user], func(i int) bool { return s.talks[i].id == id })
+}
+
+// leaves makes a user forget a conversation that they are not in any more.
+func (s *society) leaves(user int, id string) {
+	s.own[user] = slices.DeleteFunc(s.own[user], func(i int) bool { return s.talks[i].id == id })
+}
+
+// talk returns one of a user's conversations.
+func (s *society) talk(user int) (d dialogue, ok bool) {
+	own := s.own[user]
+	if len(own) == 0 {
+		return d, false
+	}
+	return s.talks[own[s.rng.IntN(len(own))]], true
 }
