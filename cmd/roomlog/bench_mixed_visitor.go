@@ -183,7 +183,7 @@ func (v *visitor) actFor(ctx context.Context, d time.Duration) error {
 }
 
 // arrive connects, or goes on where an earlier session stood.
-func (v *visitor) arrive(ctx context.Context, from *schema.Resume) (err error) {
+func (v *visitor) arrive(ctx context.Context, from *schema.Resume) error {
 	select {
 	case v.load.door <- struct{}{}:
 		defer func() { <-v.load.door }()
@@ -194,21 +194,35 @@ func (v *visitor) arrive(ctx context.Context, from *schema.Resume) (err error) {
 	if from != nil {
 		v.back.Store(start.UnixNano())
 	}
-	v.session, err = open(ctx, v.load.target.url, client.SessionOptions{
-		Token:   func(context.Context) (string, error) { return v.load.target.auth.token(v.identity(), tokenLife) },
-		Resume:  from,
-		OnPush:  v.hear,
-		OnState: v.changed,
-		OnFrame: v.load.look,
-		NetDial: v.dial,
-	})
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	for {
+		var err error
+		v.session, err = open(ctx, v.load.target.url, client.SessionOptions{
+			Token:   func(context.Context) (string, error) { return v.load.target.auth.token(v.identity(), tokenLife) },
+			Resume:  from,
+			OnPush:  v.hear,
+			OnState: v.changed,
+			OnFrame: v.load.look,
+			NetDial: v.dial,
+		})
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				v.session.Close()
+			}
+			return context.Cause(ctx)
+		case err != nil && v.disturbed():
+			continue // a session comes back by itself only when it was there
+		case err == nil && from == nil:
+			v.load.record(outcome{event: "socket:connect", kind: schema.Signal, user: userName(v.user), took: time.Since(start)})
+		}
+		return err
 	}
-	if err == nil && from == nil {
-		v.load.record(outcome{event: "socket:connect", kind: schema.Signal, user: userName(v.user), took: time.Since(start)})
-	}
-	return err
+}
+
+// disturbed reports whether what became of the present connection is ours.
+func (v *visitor) disturbed() bool {
+	w := v.wire.Load()
+	return w != nil && w.disturbed.Load()
 }
 
 func (v *visitor) identity() realtime.Identity {
@@ -231,7 +245,7 @@ func (v *visitor) dial(ctx context.Context, network, address string) (net.Conn, 
 func (v *visitor) changed(st client.State) {
 	switch st.Status {
 	case client.Lost:
-		if w := v.wire.Load(); w == nil || !w.disturbed.Load() {
+		if !v.disturbed() {
 			v.load.failing(fmt.Errorf("%s lost the connection: %w", userName(v.user), st.Err))
 		}
 		v.back.Store(time.Now().Add(st.Wait).UnixNano())
