@@ -32,5 +32,6 @@ func machineMemory() int64 {
 	return int64(info.Totalram) * int64(info.Unit)
 }
 
-// unmapMemory gives memory back, which nobody may look at any more.
-func unmapMemory(memory []byte) { unix.Munmap(memory) }
+// unmapMemory gives memory back, which nobody may look at any more. It returns false for
+// memory that mapMemory did not return.
+func unmapMemory(memory []byte) bool { return unix.Munmap(memory) == nil }
