@@ -16,13 +16,14 @@ import (
 // holdings are what a server holds on to while nobody is there.
 type holdings struct {
 	records    uint64
-	heap       int              // MiB in use after a collection
-	memory     int              // MiB of its own that are resident, without the pages of files
-	goroutines map[string]int   // by what they do
-	open       map[string]int   // open files by name; sockets and pipes by kind
-	files      map[string]int   // files of the data directory by name, ids left out
-	sizes      map[string]int64 // and their sizes together
+	memory     map[string]float64 // bytes, after a collection
+	goroutines map[string]int     // by what they do
+	open       map[string]int     // open files by name; sockets and pipes by kind
+	files      map[string]int     // files of the data directory by name, ids left out
+	sizes      map[string]int64   // and their sizes together
 }
+
+const eventBlocks = "jetstream/ROOMLOG/streams/EVENTS/msgs/N.blk"
 
 // id is what tells files of one kind apart.
 var id = regexp.MustCompile(`[0-9A-HJKMNP-TV-Z]{26}|[0-9]+`)
@@ -32,14 +33,17 @@ func (s *soakServer) holdings() holdings {
 	s.ask("/collect")
 	now := s.figures(s.t)
 	h := holdings{
-		records:    uint64(now["roomlog_log_durable_seq"]),
-		heap:       int(now["go_memstats_heap_alloc_bytes"] / mib),
+		records: uint64(now["roomlog_log_durable_seq"]),
+		memory: map[string]float64{
+			"heap":     now["go_memstats_heap_alloc_bytes"],
+			"stacks":   now["go_memstats_stack_inuse_bytes"],
+			"resident": memoryOf(s.cmd.Process.Pid, "RssAnon:"), // the pages of files are the kernel's
+		},
 		goroutines: goroutinesOf(s.ask("/goroutines?debug=1")),
 		open:       openFiles(s.cmd.Process.Pid, s.dir),
 		files:      map[string]int{},
 		sizes:      map[string]int64{},
 	}
-	h.memory = int(memoryOf(s.cmd.Process.Pid, "RssAnon:") / mib)
 	err := filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -120,7 +124,10 @@ func (s *soakServer) quiet() (h holdings) {
 
 func (h holdings) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d records: heap %d MiB, memory %d MiB", h.records, h.heap, h.memory)
+	fmt.Fprintf(&b, "%d records", h.records)
+	for _, name := range slices.Sorted(maps.Keys(h.memory)) {
+		fmt.Fprintf(&b, "\n  %.1f MiB %s", h.memory[name]/mib, name)
+	}
 	for _, name := range slices.Sorted(maps.Keys(h.goroutines)) {
 		fmt.Fprintf(&b, "\n  %d in %s", h.goroutines[name], name)
 	}
@@ -145,8 +152,46 @@ func (s *soakServer) checkLeft(before holdings) {
 	s.t.Logf("before %v\nafter %v", before, after)
 }
 
+// What may be held besides, with the log that has grown meanwhile. A leak of 2 KB for
+// each socket or each operation would be more after ten minutes; one that a rebuild or
+// a backup leaves at once.
+const (
+	// moreMemory is for what comes and goes with chance: how full the pools and maps are
+	// that live as long as the server, and what the store keeps of blocks just read.
+	moreMemory = 12 * mib
+	// memoryPerRecord is what the store and the filters of the read models keep in
+	// memory of a record in the log.
+	memoryPerRecord = 64
+	// moreModels is the step in which bbolt lets its file grow, and as much for pages
+	// that were freed since; modelsPerByte is what read models take of the disk for a
+	// byte of the log.
+	moreModels    = 2 * 16 * mib
+	modelsPerByte = 4
+	// moreFiles is for all other files together: a signed checkpoint a minute, the
+	// indexes of the store.
+	moreFiles = 64 << 10
+)
+
 // beyond lists what is held besides what was held before and what may have been added.
 func (h holdings) beyond(before holdings) (more []string) {
+	for name, n := range h.memory {
+		if most := before.memory[name] + moreMemory + memoryPerRecord*float64(h.records-before.records); n > most {
+			more = append(more, fmt.Sprintf("%.1f MiB %s, more than %.1f", n/mib, name, most/mib))
+		}
+	}
+	logged := h.sizes[eventBlocks] - before.sizes[eventBlocks]
+	for name, n := range h.sizes {
+		most := before.sizes[name] + moreFiles
+		switch {
+		case strings.HasSuffix(name, "/msgs/N.blk"):
+			continue // the log itself, and for their time SIGNALS and ADMIN
+		case name == modelsName:
+			most = before.sizes[name] + moreModels + modelsPerByte*logged
+		}
+		if n > most {
+			more = append(more, fmt.Sprintf("%d bytes in %s, more than %d", n, name, most))
+		}
+	}
 	for name, n := range h.goroutines {
 		least := before.goroutines[name]
 		if name == "roomlog/realtime.(*workers).do.func1" {
