@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"math"
+	"slices"
 )
 
 // buffer holds rows that a batch has read or written: a hash table by key that keeps
@@ -419,11 +420,7 @@ func (b *buffer) forget() {
 		overwrite(b.slabs[b.current][:b.used])
 	}
 	if b.held() > mapped {
-		freeMemory(b.slotted)
-		for _, slab := range b.slabs {
-			freeMemory(slab)
-		}
-		*b = buffer{}
+		b.discard()
 		return
 	}
 	if b.taken > 0 {
@@ -434,6 +431,23 @@ func (b *buffer) forget() {
 		b.free[class] = b.free[class][:0]
 	}
 	b.current, b.used, b.full = 0, rowStep, 0
+}
+
+// discard empties a buffer, and keeps nothing.
+func (b *buffer) discard() {
+	freeMemory(b.slotted)
+	for _, slab := range b.slabs {
+		freeMemory(slab)
+	}
+	*b = buffer{}
+}
+
+// giveBack is for an empty buffer that may not be used again: the collector does not
+// know of room beside the heap.
+func (b *buffer) giveBack() {
+	if len(b.slotted) >= mapped || slices.ContainsFunc(b.slabs, func(slab []byte) bool { return len(slab) >= mapped }) {
+		b.discard()
+	}
 }
 
 var hashSeed = maphash.MakeSeed()

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"runtime/debug"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -13,10 +14,15 @@ func memory() int64 {
 // mapped is the size from which memory is taken beside the heap.
 const mapped = 4 << 20
 
+// beside is how many bytes are taken beside the heap, where no collector sees that they
+// are not needed any more. Tests look at it.
+var beside atomic.Int64
+
 // newMemory returns zeroed memory of at least a size, with which freeMemory is called.
 func newMemory(size int) []byte {
 	if size >= mapped {
 		if memory := mapMemory(size); memory != nil {
+			beside.Add(int64(len(memory)))
 			return memory
 		}
 	}
@@ -24,8 +30,8 @@ func newMemory(size int) []byte {
 }
 
 func freeMemory(memory []byte) {
-	if len(memory) >= mapped {
-		unmapMemory(memory)
+	if len(memory) >= mapped && unmapMemory(memory) {
+		beside.Add(-int64(len(memory)))
 	}
 }
 

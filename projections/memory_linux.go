@@ -65,5 +65,6 @@ func readAhead(ctx context.Context, paths ...string) {
 	}
 }
 
-// unmapMemory gives memory back, which nobody may look at any more.
-func unmapMemory(memory []byte) { unix.Munmap(memory) }
+// unmapMemory gives memory back, which nobody may look at any more. It returns false for
+// memory that mapMemory did not return.
+func unmapMemory(memory []byte) bool { return unix.Munmap(memory) == nil }

@@ -235,6 +235,7 @@ func (m *Models) close() error {
 	if m.reading {
 		return m.db.Close()
 	}
+	m.writer.giveBack()
 	return closeClean(m.db, m.path)
 }
 

@@ -171,10 +171,12 @@ func (m *Models) rebuild(ctx context.Context, alone bool, o RebuildOptions) (Reb
 	b.writer.path = path
 	defer m.tracker.end()
 	report, err := b.run(ctx, o)
-	report.From, report.Records = at.Seq, b.writer.at.Seq
-	switch db = b.writer.db; {
-	case m.isServing(db):
+	report.From = at.Seq
+	if report.TookOver {
 		return report, errors.Join(err, m.secureOld())
+	}
+	report.Records = b.writer.at.Seq
+	switch db = b.writer.db; {
 	case b.damaged || err == nil && report.Equal(): // of no use to the next one
 		return report, errors.Join(err, b.writer.close(), removeAll(path, path+suffixDirty))
 	}
@@ -202,7 +204,8 @@ type rebuild struct {
 	writer   *writer
 	progress func(Progress)
 	alone    bool
-	damaged  bool // its own file is
+	damaged  bool   // its own file is
+	taken    uint64 // where it took over; from then on the writer is Run's
 }
 
 func (m *Models) newRebuild(db *bolt.DB, at checkpoint, alone bool, progress func(Progress)) *rebuild {
@@ -241,7 +244,7 @@ func (b *rebuild) run(ctx context.Context, o RebuildOptions) (RebuildReport, err
 	if err != nil {
 		return report, err
 	}
-	report.TookOver = true
+	report.TookOver, report.Records = true, b.taken
 	return report, old.close()
 }
 

@@ -161,7 +161,8 @@ func (b *rebuild) takeOver(ctx context.Context, from string) (old *writer, err e
 	m.file.Lock()
 	defer m.file.Unlock()
 	old, m.db, m.writer, m.stale = m.writer, b.writer.db, b.writer, false
-	m.advance(m.writer.at.Seq)
+	b.taken = m.writer.at.Seq
+	m.advance(b.taken)
 	return old, nil
 }
 

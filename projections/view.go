@@ -48,6 +48,7 @@ var states = sync.Pool{New: func() any { return newState(nil) }}
 func (s *state) release() {
 	for _, t := range s.bound {
 		t.forget()
+		t.giveBack() // pools let go of what they hold
 		t.release()
 	}
 	for _, c := range s.crews() {

@@ -102,7 +102,10 @@ func newWriter(db *bolt.DB, at checkpoint, most int, fault func(string, *eventlo
 }
 
 // close closes the file, and all those that were replaced, once their readers are done.
-func (w *writer) close() error { return errors.Join(w.db.Close(), w.replaced.Wait()) }
+func (w *writer) close() error {
+	w.giveBack()
+	return errors.Join(w.db.Close(), w.replaced.Wait())
+}
 
 // prepare makes the buckets of an empty file, with a checkpoint before the first
 // record.
@@ -344,6 +347,7 @@ func (w *writer) settle() (written *batchOutcome, err error) {
 	}
 	last, err := w.await()
 	w.forget()
+	w.giveBack()
 	if err != nil {
 		w.decided = w.at
 		return nil, err
@@ -364,6 +368,7 @@ func (w *writer) abandon() {
 	}
 	w.decided = w.at
 	w.forget()
+	w.giveBack()
 }
 
 // applyAll has records applied, in the buffers, and counts what becomes of them.
@@ -506,4 +511,12 @@ func (w *writer) forget() {
 		c.inDB, c.parked, c.broken = false, nil, nil
 	}
 	w.state.keys.young.reset(false, 0)
+}
+
+// giveBack frees what forget keeps for the next batch beside the heap.
+func (w *writer) giveBack() {
+	for _, t := range w.state.bound {
+		t.giveBack()
+		t.behind.giveBack()
+	}
 }

@@ -28,6 +28,7 @@ type benchCmd struct {
 	Resume resumeCmd `cmd:"" help:"Connections that are cut at once and come back: how long until each was told what it missed."`
 	Idle   idleCmd   `cmd:"" help:"Memory of the server for an idle connection that has joined a room."`
 	Growth growthCmd `cmd:"" hidden:"" help:"How cost grows with the number of records in the log: all of the above, start-up, queries and memory, size by size."`
+	Mixed  mixedCmd  `cmd:"" help:"A day of a social network: users arrive, read, write, idle and leave."`
 	Fill   fillCmd   `cmd:"" help:"Write a large and lifelike log into a new data directory, for the others to be measured on."`
 }
 
@@ -37,6 +38,8 @@ type benchFlags struct {
 	JSON   bool   `name:"json" help:"End with one JSON object in one line."`
 	Plot   string `placeholder:"FILE" help:"Write a picture of times and rate, second by second, as an SVG."`
 	minting
+
+	fill func(dir string) error // into the data directory of a server that is started here; nil: nothing
 }
 
 // dialers is how many connections are made at once: fewer than the handshakes
@@ -64,7 +67,7 @@ func (b *benchFlags) open(a *app, connections int) (*target, error) {
 	}
 	t := &target{url: b.Server, auth: b.minting, plot: plot}
 	if b.Server == "" {
-		err = t.start(a, connections)
+		err = t.start(a, connections, b.fill)
 	}
 	if err != nil {
 		return nil, errors.Join(err, t.close())
@@ -72,10 +75,15 @@ func (b *benchFlags) open(a *app, connections int) (*target, error) {
 	return t, nil
 }
 
-// start starts a server in a folder of its own.
-func (t *target) start(a *app, connections int) (err error) {
+// start starts a server in a folder of its own, which fill, if any, has filled.
+func (t *target) start(a *app, connections int, fill func(dir string) error) (err error) {
 	if t.dir, err = os.MkdirTemp("", "roomlog-bench-"); err != nil {
 		return fmt.Errorf("cannot make a folder for the server: %w", err)
+	}
+	if fill != nil {
+		if err := fill(t.dir); err != nil {
+			return err
+		}
 	}
 	return t.serve(a, t.dir, connections, "--log-level", "warn")
 }

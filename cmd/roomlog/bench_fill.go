@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"roomlog/eventlog"
 )
 
 type fillCmd struct {
@@ -26,44 +24,39 @@ func (c *fillCmd) Run(a *app) error {
 	if c.Records < 1 || c.Users < 2 {
 		return usagef("--records must be at least 1 and --users at least 2")
 	}
-	took, err := c.fill(a)
-	if err != nil {
+	if _, err := os.Stat(filepath.Join(c.Data, logName)); err == nil {
+		return fmt.Errorf("there is a log in %s already; give another --data", c.Data)
+	}
+	start := time.Now()
+	if err := newSociety(c.Seed, c.Users, c.Records, start).fill(a, c.Data, c.Records); err != nil {
 		return err
 	}
+	took := time.Since(start)
 	show := benchFlags{JSON: c.JSON}
 	return show.show(a, []figure{
 		{"records", c.Records}, {"seconds", took.Seconds()}, {"records_per_s", float64(c.Records) / took.Seconds()},
 	})
 }
 
-// fill makes the data directory and its log, and returns how long the records took.
-func (c *fillCmd) fill(a *app) (took time.Duration, err error) {
-	if _, err := os.Stat(filepath.Join(c.Data, logName)); err == nil {
-		return 0, fmt.Errorf("there is a log in %s already; give another --data", c.Data)
+// fill writes the next facts of a society into the log of a data directory.
+func (s *society) fill(a *app, dir string, records int) (err error) {
+	if err := makeDataDir(dir, a.warnings()); err != nil {
+		return err
 	}
-	if err := makeDataDir(c.Data, a.warnings()); err != nil {
-		return 0, err
-	}
-	log, err := openLog(a.ctx, serverConfig{Data: c.Data}, a.warnings(), nil)
+	log, err := openLog(a.ctx, serverConfig{Data: dir}, a.warnings(), nil)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	return c.write(a, log)
-}
-
-// write appends the records and returns how long that took.
-func (c *fillCmd) write(a *app, log *eventlog.Log) (took time.Duration, err error) {
 	bar := newProgress(a.err, "fill", "records")
 	defer bar.finish()
 	var pending sync.WaitGroup
+	defer pending.Wait()
 	var failed atomic.Pointer[error]
-	start := time.Now()
-	people := newSociety(c.Seed, c.Users, c.Records, start)
-	for n := range c.Records {
-		r, err := people.next()
+	for n := range records {
+		r, err := s.next()
 		if err != nil {
-			return 0, err
+			return err
 		}
 		pending.Add(1)
 		err = log.Append(a.ctx, r, func(_ uint64, err error) {
@@ -74,21 +67,19 @@ func (c *fillCmd) write(a *app, log *eventlog.Log) (took time.Duration, err erro
 		})
 		if err != nil {
 			pending.Done()
-			pending.Wait()
-			return 0, err
+			return err
 		}
 		if n%4096 == 0 {
 			if err := failed.Load(); err != nil {
-				pending.Wait()
-				return 0, *err
+				return *err
 			}
-			bar.set(int64(n), int64(c.Records))
+			bar.set(int64(n), int64(records))
 		}
 	}
 	pending.Wait()
 	if err := failed.Load(); err != nil {
-		return 0, *err
+		return *err
 	}
-	bar.set(int64(c.Records), int64(c.Records))
-	return time.Since(start), nil
+	bar.set(int64(records), int64(records))
+	return nil
 }

@@ -26,7 +26,6 @@ type asker struct {
 
 const (
 	mostAskers = 200
-	pageSize   = 20
 )
 
 // usual is a user about whom there is as much in a log of any size. Whom Zipf's law draws
@@ -47,7 +46,7 @@ func (m *measuring) queries() error {
 	if err != nil {
 		return err
 	}
-	anybody, err := m.meet(met, func() int { return rng.IntN(people.users) })
+	anybody, err := m.meet(met, func() int { return rng.IntN(usersOf(m.records)) })
 	if err != nil {
 		return err
 	}

@@ -44,8 +44,7 @@ func (c *growthCmd) measure(a *app, records int) (size growthSize, err error) {
 			return size, fmt.Errorf("cannot make a folder for the log: %w", err)
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(m.data)) }()
-		fill := fillCmd{Data: m.data, Records: records, Users: usersOf(records), Seed: 1}
-		if _, err := fill.fill(a); err != nil {
+		if err := newSociety(1, usersOf(records), records, time.Now()).fill(a, m.data, records); err != nil {
 			return size, err
 		}
 	}

@@ -54,10 +54,16 @@ func (p plotFile) close() error {
 // rate of a moment says nothing.
 const shortSecond = 250 * time.Millisecond
 
+// timed is an operation, or all of a measurement together.
+type timed interface {
+	bySecond() []second
+	total() latencies
+}
+
 // latencyChart shows the seconds of an operation: p50, p99 and the longest above,
 // what ended well and what failed below. unit says what the operation did, such as
 // "acked".
-func latencyChart(title, note, unit string, op *operation) chart {
+func latencyChart(title, note, unit string, op timed) chart {
 	var p50, p99, most, rate, failed []point
 	last, failures := time.Duration(0), int64(0)
 	seconds := op.bySecond()

@@ -41,6 +41,16 @@ func TestBench(t *testing.T) {
 			[]string{"max", "p99", "p50", "delivered"},
 		},
 		{
+			"mixed --users 50 --connections 20 --records 500 --duration 1s --warmup 0s --stay 200ms",
+			[]string{"operations_per_s", "reads_per_s", "facts_per_s", "p50_ms", "p99_ms", "arrived", "left"}, nil,
+			[]string{"max", "p99", "p50", "operations"},
+		},
+		{
+			"mixed --users 50 --connections 20 --records 0 --duration 500ms --warmup 0s --rate 100",
+			[]string{"operations_per_s", "p50_ms", "p999_ms"}, nil,
+			[]string{"max", "p99", "p50", "operations"},
+		},
+		{
 			"idle --connections 20",
 			[]string{"connections", "resident_before", "resident_after", "connect_p50_ms", "connect_p99_ms"}, nil,
 			[]string{"max", "p99", "p50", "connected"},
@@ -73,6 +83,9 @@ func TestBench(t *testing.T) {
 				for _, curve := range parseSVG(t, svg).Curves {
 					curves = append(curves, curve.Name)
 				}
+				if strings.HasPrefix(c.args, "mixed") { // in which users may refuse each other what they race for
+					curves = slices.DeleteFunc(curves, func(name string) bool { return name == "refused" })
+				}
 				if !slices.Equal(curves, c.curves) {
 					t.Errorf("curves %q, want %q", curves, c.curves)
 				}
@@ -87,6 +100,7 @@ func TestBenchRefusesWhatMakesNoSense(t *testing.T) {
 		"fanout --members 0", "fanout --duration 0s", "fanout --rate -1", "idle --connections 0",
 		"resume --connections 0", "resume --group 0", "resume --group 100", "resume --rate 0", "resume --away -1s",
 		"growth --sizes 0", "growth --sizes 10,many", "growth --queries 0", "growth --calm -1s", "growth --append " + t.TempDir(),
+		"mixed --users 1", "mixed --connections 0", "mixed --users 10 --connections 21", "mixed --stay 0s", "mixed --rate -1", "mixed --records -1",
 		"ingest --plot " + filepath.Join(t.TempDir(), "missing", "plot.svg"),
 	} {
 		if r := roomlog(t, append([]string{"bench"}, strings.Fields(args)...)...); r.code != exitUsage || len(lines(r.stderr)) != 1 || r.out != "" {
@@ -114,5 +128,14 @@ func TestBenchThatFailsDrawsNothing(t *testing.T) {
 	}
 	if _, err := os.Stat(fresh); !os.IsNotExist(err) {
 		t.Errorf("the new picture: %v", err)
+	}
+}
+
+// A load that is refused what no race explains is no measurement.
+func TestBenchMixedFails(t *testing.T) {
+	s := serve(t, t.TempDir(), "--rate-events", "20")
+	r := roomlog(t, "bench", "mixed", "--users", "10", "--connections", "5", "--warmup", "0s", "--server", s.url, "--data", s.dir)
+	if r.code != 1 || !strings.Contains(r.stderr, "RATE_LIMITED") {
+		t.Errorf("exit code %d: %s", r.code, r.stderr)
 	}
 }

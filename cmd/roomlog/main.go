@@ -42,7 +42,7 @@ type cli struct {
 	Export  exportCmd  `cmd:"" help:"Write the log as CloudEvents, one JSON object a line."`
 	Import  importCmd  `cmd:"" help:"Append CloudEvents, as export writes them, to the log of a stopped server."`
 	Schema  schemaCmd  `cmd:"" help:"Write the event catalogue as an AsyncAPI 3 document, or into a description of the protocol."`
-	Bench   benchCmd   `cmd:"" help:"Measure a server: ingest, fanout, idle connections or those that come back."`
+	Bench   benchCmd   `cmd:"" help:"Measure a server: ingest, fanout, idle connections, those that come back, or all of a social network."`
 }
 
 // app is what a subcommand runs in.

@@ -41,6 +41,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(swarmChild) != "" {
 		attack() // see swarm_test.go
 	}
+	if args := os.Getenv(soakArgs); args != "" {
+		serveSoaking(args) // see soak_server_test.go
+	}
 	os.Exit(buildAndRun(m))
 }
 
@@ -52,7 +55,7 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	for _, e := range os.Environ() { // whoever runs the tests may have a roomlog of their own
-		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "ROOMLOG_") && !strings.HasSuffix(name, "_ROUNDS") && name != swarmLong && name != trafficLong {
+		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "ROOMLOG_") && !strings.HasSuffix(name, "_ROUNDS") && name != swarmLong && name != trafficLong && name != soakLong {
 			os.Unsetenv(name)
 		}
 	}
@@ -90,7 +93,13 @@ func roomlog(t *testing.T, args ...string) result {
 // roomlogWith is roomlog with variables and an input.
 func roomlogWith(t *testing.T, env []string, in string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	return roomlogWithin(t, patience, env, in, args...)
+}
+
+// roomlogWithin is roomlogWith for what may take longer.
+func roomlogWithin(t *testing.T, d time.Duration, env []string, in string, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env = append(os.Environ(), env...)

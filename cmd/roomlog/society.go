@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +22,6 @@ import (
 type society struct {
 	rng   *rand.Rand
 	zipf  *rand.Zipf // a user by how much they do
-	users int
 	clock time.Time
 	step  time.Duration // from one fact to the next
 	made  int
@@ -42,8 +42,16 @@ type comment struct {
 type dialogue struct {
 	id      string
 	members []int
+	group   bool
 	last    string // its newest message, "" for none
 	sender  int
+}
+
+// deed is what a user does.
+type deed struct {
+	event, entity string
+	data          any
+	made          func(id string) // lets the society know what was made, under its id; nil: nothing was
 }
 
 // recent is the newest things of a kind.
@@ -82,20 +90,19 @@ func newSociety(seed uint64, users, facts int, end time.Time) *society {
 	// A hundred days, but no more than ten facts a millisecond.
 	step := max(100*24*time.Hour/time.Duration(facts), 100*time.Microsecond)
 	return &society{
-		rng: rng, zipf: rand.NewZipf(rng, 1.1, 50, uint64(users-1)), users: users,
+		rng: rng, zipf: rand.NewZipf(rng, 1.1, 50, uint64(users-1)),
 		clock: end.Add(-step * time.Duration(facts)), step: step, own: map[int][]int{},
 	}
 }
 
 func (s *society) someone() int { return int(s.zipf.Uint64()) }
 
-// another returns someone other than a user, of few users mostly one close by.
+// another returns someone other than a user.
 func (s *society) another(than int) int {
 	for {
 		if u := s.someone(); u != than {
 			return u
 		}
-		than = (than + 1) % s.users
 	}
 }
 
@@ -134,80 +141,119 @@ func (s *society) next() (eventlog.Record, error) {
 		Actor: schema.Actor{ID: userName(user), Username: userName(user)},
 		Key:   "k" + strconv.Itoa(s.made),
 	}
-	var data any
-	r.Event, r.Entity, data = s.fact(user, r.ID)
+	d := s.deed(user)
+	if d.made != nil {
+		d.made(r.ID)
+	}
+	r.Event, r.Entity = d.event, d.entity
+	if strings.HasSuffix(r.Entity, ":") {
+		r.Entity += r.ID
+	}
 	var err error
-	if r.Data, err = json.Marshal(data); err != nil {
+	if r.Data, err = json.Marshal(d.data); err != nil {
 		return r, fmt.Errorf("making up a fact: %w", err)
 	}
 	return r, nil
 }
 
-// fact returns what a user does: the event, what it is about and its data.
-func (s *society) fact(user int, id string) (event, entity string, data any) {
+// deed returns what a user does. The entity of what is about to be made ends with a
+// colon, after which its id comes.
+func (s *society) deed(user int) deed {
 	switch k := s.rng.IntN(100); {
 	case k < 30:
-		if p, ok := s.posts.pick(s.rng); ok {
-			action := schema.ActionLike
-			if s.rng.IntN(15) == 0 {
-				action = schema.ActionUnlike
-			}
-			return "post:like", "post:" + p.id, schema.PostAction{PostID: p.id, Action: action}
-		}
+		return s.like()
 	case k < 67:
-		return s.messaging(user, id)
-	case k < 77:
+		return s.messaging(user)
+	default:
+		return s.rest(user, k-67)
+	}
+}
+
+// posting is a deed that is no messaging, in the shares that these have of all deeds.
+func (s *society) posting(user int) deed {
+	if k := s.rng.IntN(63) - 30; k >= 0 {
+		return s.rest(user, k)
+	}
+	return s.like()
+}
+
+func (s *society) like() deed {
+	p, ok := s.posts.pick(s.rng)
+	if !ok {
+		return s.post()
+	}
+	action := schema.ActionLike
+	if s.rng.IntN(15) == 0 {
+		action = schema.ActionUnlike
+	}
+	return deed{event: "post:like", entity: "post:" + p.id, data: schema.PostAction{PostID: p.id, Action: action}}
+}
+
+// rest is one of the deeds that are no likes and no messaging, by a number below 33.
+func (s *society) rest(user, k int) deed {
+	switch {
+	case k < 10:
 		if p, ok := s.posts.pick(s.rng); ok {
-			s.comments.add(comment{id, p.id, user})
-			return "post:comment", "post:" + p.id, schema.PostComment{PostID: p.id, Content: s.words(14)}
+			return deed{
+				event: "post:comment", entity: "post:" + p.id, data: schema.PostComment{PostID: p.id, Content: s.words(14)},
+				made: func(id string) { s.comments.add(comment{id, p.id, user}) },
+			}
 		}
-	case k < 84:
+	case k < 17:
 		action := schema.ActionFollow
 		if s.rng.IntN(12) == 0 {
 			action = schema.ActionUnfollow
 		}
 		other := userName(s.another(user))
-		return "user:follow", "user:" + other, schema.UserFollow{FollowingID: other, Action: action}
-	case k < 86:
+		return deed{event: "user:follow", entity: "user:" + other, data: schema.UserFollow{FollowingID: other, Action: action}}
+	case k < 19:
 		if p, ok := s.posts.pick(s.rng); ok {
-			return "post:share", "post:" + p.id, schema.PostShare{PostID: p.id, Content: s.words(6)}
+			return deed{event: "post:share", entity: "post:" + p.id, data: schema.PostShare{PostID: p.id, Content: s.words(6)}}
 		}
-	case k < 87:
+	case k < 20:
 		other := userName(s.another(user))
-		return "user:friend-request", "user:" + other, schema.TargetAction{TargetID: other, Action: schema.ActionSend}
-	case k < 89:
-		return "notification:read-all", "user:" + userName(user), schema.NotificationReadAll{}
-	case k < 90:
+		return deed{event: "user:friend-request", entity: "user:" + other, data: schema.TargetAction{TargetID: other, Action: schema.ActionSend}}
+	case k < 22:
+		return deed{event: "notification:read-all", entity: "user:" + userName(user), data: schema.NotificationReadAll{}}
+	case k < 23:
 		if c, ok := s.comments.pick(s.rng); ok {
-			return "comment:delete", "comment:" + c.id, schema.CommentDelete{PostID: c.post, CommentID: c.id}
+			return deed{event: "comment:delete", entity: "comment:" + c.id, data: schema.CommentDelete{PostID: c.post, CommentID: c.id}}
 		}
 	}
-	s.posts.add(post{id})
+	return s.post()
+}
+
+func (s *society) post() deed {
 	text := s.words(24)
-	return "post:create", "post:" + id, schema.PostCreate{Content: text, Hashtags: schema.Hashtags(text)}
+	return deed{
+		event: "post:create", entity: "post:", data: schema.PostCreate{Content: text, Hashtags: schema.Hashtags(text)},
+		made: func(id string) { s.posts.add(post{id}) },
+	}
 }
 
 // messaging returns what a user does in one of their conversations, mostly one of the
 // last they came into, or a new one.
-func (s *society) messaging(user int, id string) (event, entity string, data any) {
+func (s *society) messaging(user int) deed {
 	own := s.own[user]
 	if len(own) == 0 || s.rng.IntN(40) == 0 {
-		return s.beginTalk(user, id)
+		return s.beginTalk(user)
 	}
 	i := own[len(own)-1-int(s.rng.ExpFloat64()*5)%len(own)]
-	t := &s.talks[i]
-	entity = "conversation:" + t.id
+	t := s.talks[i]
+	entity := "conversation:" + t.id
 	if s.rng.IntN(3) == 0 && t.last != "" && t.sender != user {
-		return "message:read", entity, schema.MessageRef{ConversationID: t.id, MessageID: t.last}
+		return deed{event: "message:read", entity: entity, data: schema.MessageRef{ConversationID: t.id, MessageID: t.last}}
 	}
 	if s.rng.IntN(50) == 0 && t.last != "" && t.sender == user {
-		return "message:edit", entity, schema.MessageEdit{ConversationID: t.id, MessageID: t.last, Content: s.words(10)}
+		return deed{event: "message:edit", entity: entity, data: schema.MessageEdit{ConversationID: t.id, MessageID: t.last, Content: s.words(10)}}
 	}
-	t.last, t.sender = id, user
-	return "message:send", entity, schema.MessageSend{ConversationID: t.id, Content: s.words(10), MessageType: "text"}
+	return deed{
+		event: "message:send", entity: entity, data: schema.MessageSend{ConversationID: t.id, Content: s.words(10), MessageType: schema.MessageText},
+		made: func(id string) { s.talks[i].last, s.talks[i].sender = id, user },
+	}
 }
 
-func (s *society) beginTalk(user int, id string) (event, entity string, data any) {
+func (s *society) beginTalk(user int) deed {
 	create := schema.ConversationCreate{Type: schema.ConversationDirect}
 	members := []int{user}
 	others := 1
@@ -222,9 +268,29 @@ func (s *society) beginTalk(user int, id string) (event, entity string, data any
 			create.Participants = append(create.Participants, userName(u))
 		}
 	}
-	s.talks = append(s.talks, dialogue{id: id, members: members})
-	for _, u := range members {
-		s.own[u] = append(s.own[u], len(s.talks)-1)
+	return deed{event: "conversation:create", entity: "conversation:", data: create, made: func(id string) {
+		s.talks = append(s.talks, dialogue{id: id, members: members, group: create.Type == schema.ConversationGroup})
+		for _, u := range members {
+			s.own[u] = append(s.own[u], len(s.talks)-1)
+		}
+	}}
+}
+
+// knows reports whether a user has come into a conversation.
+func (s *society) knows(user int, id string) bool {
+	return slices.ContainsFunc(s.own[user], func(i int) bool { return s.talks[i].id == id })
+}
+
+// leaves makes a user forget a conversation that they are not in any more.
+func (s *society) leaves(user int, id string) {
+	s.own[user] = slices.DeleteFunc(s.own[user], func(i int) bool { return s.talks[i].id == id })
+}
+
+// talk returns one of a user's conversations.
+func (s *society) talk(user int) (d dialogue, ok bool) {
+	own := s.own[user]
+	if len(own) == 0 {
+		return d, false
 	}
-	return "conversation:create", "conversation:" + id, create
+	return s.talks[own[s.rng.IntN(len(own))]], true
 }

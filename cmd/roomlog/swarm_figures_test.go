@@ -94,10 +94,14 @@ func ticks(fields []string, places ...int) (sum time.Duration) {
 
 // mostMemory is the most that a process ever had resident, in bytes, 0 where nobody
 // can tell.
-func mostMemory(pid int) float64 {
+func mostMemory(pid int) float64 { return memoryOf(pid, "VmHWM:") }
+
+// memoryOf is a process's memory of a kind of proc_pid_status(5), in bytes, 0 where
+// nobody can tell.
+func memoryOf(pid int, kind string) float64 {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(status)) {
-		if kib, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if kib, ok := strings.CutPrefix(line, kind); ok {
 			n, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(kib), " kB"), 64)
 			return n * 1024
 		}

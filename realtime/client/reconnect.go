@@ -62,7 +62,10 @@ func (s *Session) connect(ctx context.Context) (*Client, error) {
 	}
 	before := s.token
 	s.token = token
-	o := Options{Token: token, Namespaces: s.o.Namespaces, OnFrame: s.o.OnFrame, HTTPHeader: s.o.HTTPHeader, TLS: s.o.TLS}
+	o := Options{
+		Token: token, Namespaces: s.o.Namespaces, OnFrame: s.o.OnFrame,
+		HTTPHeader: s.o.HTTPHeader, TLS: s.o.TLS, NetDial: s.o.NetDial,
+	}
 	if at := s.Position(); at.Epoch != "" {
 		o.Resume = &at
 	}

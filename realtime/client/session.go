@@ -50,6 +50,8 @@ type SessionOptions struct {
 
 	HTTPHeader http.Header // further headers of the handshake, such as Origin
 	TLS        *tls.Config // for wss URLs; nil: the defaults
+	// NetDial is Options.NetDial, for every connection.
+	NetDial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Session is one user's presence at a server, over as many connections as it

@@ -58,6 +58,11 @@ func TestSessionTellsItsStates(t *testing.T) {
 	pushes := make(chan schema.Frame, 10)
 	o := sessionOptions()
 	o.OnPush = func(f schema.Frame) { pushes <- f }
+	var dialled atomic.Int32
+	o.NetDial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		dialled.Add(1)
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
 	session, states := open(t, s.URL, o)
 	waitFor(t, states, client.Connected)
 	s.add("missed")
@@ -69,6 +74,9 @@ func TestSessionTellsItsStates(t *testing.T) {
 	back := waitFor(t, states, client.CaughtUp)
 	if f := <-pushes; f.Seq != 1 || back.From != 0 || int(back.Seq) != back.Count || string(f.Data) != `"missed"` {
 		t.Errorf("caught up: %+v with %+v", back, f)
+	}
+	if n := dialled.Load(); n != 2 {
+		t.Errorf("%d connections were dialled", n)
 	}
 	if at := session.Position(); at.Epoch != "E1" || at.Seq != 1 || session.User().ID != "alice" {
 		t.Errorf("%s is at %+v", session.User().ID, at)
