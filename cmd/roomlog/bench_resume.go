@@ -33,7 +33,7 @@ func (c *resumeCmd) Run(a *app) (err error) {
 	if c.Connections < 1 || c.Group < 1 || c.Group > 99 || c.Rate < 1 || c.Away < 0 {
 		return usagef("--connections and --rate must be at least 1, --group from 1 to 99, --away not negative")
 	}
-	t, err := c.open(a, 2*c.Connections+c.Connections/c.Group+1)
+	t, err := c.open(a, c.Connections+c.Connections/2+c.Connections/c.Group+1) // some of those that were cut may still be there
 	if err != nil {
 		return err
 	}
