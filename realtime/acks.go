@@ -89,6 +89,9 @@ func (a *acks) whenNone() <-chan struct{} {
 func (s *Server) Deliver(batch []projections.Applied) {
 	s.circles.mu.Lock()
 	defer s.circles.mu.Unlock()
+	if len(batch) > 0 {
+		s.hub.begin(batch[len(batch)-1].Record.Seq)
+	}
 	audience := s.audienceOf(batch)
 	var pushes []delivery
 	ours := 0

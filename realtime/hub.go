@@ -21,7 +21,7 @@ type hub struct {
 	arrived arrivals            // whoever was put into users
 	stamp   uint64              // of the push being delivered
 
-	delivered uint64 // place of the last record whose pushes were delivered
+	delivered uint64 // place of the last record whose pushes were delivered, or are being, see begin
 	evicted   uint64 // place of the last record that made users leave a room
 	suspended uint64 // place of the last record that suspended a user
 	held      int    // pushes for those who resume, when all was asked last
@@ -228,6 +228,14 @@ type told struct {
 	suspended []*session // whose user is suspended: likewise
 }
 
+// begin notes that what records up to a place tell is being delivered, before it is
+// looked up which of the connected are told: of who comes from then on these may not know.
+func (h *hub) begin(seq uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.delivered = max(h.delivered, seq)
+}
+
 // deliver queues the pushes of one record, or of none (seq 0), each on every socket
 // of its rooms, once, as of the first room that the socket is in (see inOrder); before
 // them what users are told of their notifications.
@@ -268,7 +276,6 @@ func (h *hub) deliver(seq uint64, all []delivery, notes []note) (out told) {
 			}
 		}
 	}
-	h.delivered = max(h.delivered, seq)
 	return out
 }
 

@@ -29,6 +29,7 @@ func comingBack(h *hub) *recovery {
 }
 
 func (h *hub) tellAlice(seq uint64) {
+	h.begin(seq)
 	h.deliver(seq, []delivery{{event: "post:like", seq: seq, rooms: []string{"user:alice"}, data: json.RawMessage(`{}`)}}, nil)
 }
 
@@ -68,6 +69,23 @@ func TestPushesAreHeldForASocketThatComesBack(t *testing.T) {
 	s.hub.tellAlice(9)
 	if got, want := c.queuedPushes(), "socket:resumed 7, post:like 8, post:like 9"; got != want {
 		t.Errorf("told %s, want %s", got, want)
+	}
+}
+
+// Whom a post is told, of those who are connected, has been looked up when someone comes
+// who heard everything up to the post: they are not live before they have read of it.
+func TestWhoComesBetweenLookingUpAndTellingReadsOn(t *testing.T) {
+	s := &Server{hub: newHub()}
+	s.hub.begin(6)
+	c := comingBack(&s.hub)
+	c.session.server = s
+	if live, _ := c.nowLive(&missed{upTo: 5}, 0); live {
+		t.Fatal("live, though 6 is told to those only who were here when it was looked up who follows")
+	}
+	c.resuming.holding = true
+	s.hub.deliver(6, nil, nil) // to followers, but not to alice
+	if live, slow := c.nowLive(&missed{upTo: 6}, 1); !live || slow {
+		t.Fatal("not live, though 6 was read")
 	}
 }
 
