@@ -31,6 +31,7 @@ type sendQueue struct {
 	writing bool          // a goroutine writes
 	listed  bool          // somebody is to call start
 	half    chan struct{} // closed when offer has room again; nil while nobody waits
+	full    bool          // something had no room: nothing is taken until the caller seals the queue
 	sealed  bool          // nothing more is taken: the close frame is queued, or the socket gone
 	hangUp  bool          // close the connection, not only our side, when all is written
 }
@@ -57,7 +58,9 @@ func (l *load) add(frames, pushes, bytes int) {
 }
 
 // push queues a push under this socket's next n. It returns false when the queue
-// is full: the socket is too slow.
+// is full, or was before: the socket is too slow, and the caller closes it. What comes
+// in between has no room, however small it is and whatever has been written since: who
+// heard of a later place would come back for what is after that, and never hear of this.
 func (q *sendQueue) push(f *pushFrame) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -200,15 +203,17 @@ func (q *sendQueue) isSealed() bool {
 // The methods below are called with mu held.
 
 // hasRoom always lets the first frame in, whatever its size: an answer may be
-// larger than the limit only if it is alone.
+// larger than the limit only if it is alone. Once something had no room nothing has,
+// see push.
 func (q *sendQueue) hasRoom(size int) bool {
-	return q.waiting.frames == 0 ||
-		q.waiting.frames < q.limits.MaxQueuedFrames && q.waiting.bytes+size <= q.mostBytes(q.waiting.bytes+size)
+	q.full = q.full || q.waiting.frames != 0 &&
+		(q.waiting.frames >= q.limits.MaxQueuedFrames || q.waiting.bytes+size > q.mostBytes(q.waiting.bytes+size))
+	return !q.full
 }
 
 func (q *sendQueue) halfEmpty() bool {
 	bytes := q.waiting.bytes
-	return q.waiting.frames <= q.limits.MaxQueuedFrames/2 && (bytes <= q.mostBytes(bytes)/2 || bytes <= lightQueue && bytes <= q.limits.MaxQueuedBytes/2)
+	return !q.full && q.waiting.frames <= q.limits.MaxQueuedFrames/2 && (bytes <= q.mostBytes(bytes)/2 || bytes <= lightQueue && bytes <= q.limits.MaxQueuedBytes/2)
 }
 
 // mostBytes is how many bytes may wait when it comes to so many: a queue that is not

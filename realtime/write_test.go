@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"roomlog/schema"
 )
 
@@ -83,5 +85,46 @@ func TestPresenceLeavesRoomForFacts(t *testing.T) {
 	}
 	if s.out.pushes != 10 {
 		t.Errorf("n is %d: what was not queued was counted", s.out.pushes)
+	}
+}
+
+// What is lost to a full queue is read from the log by who comes back, from the last
+// place they heard of on: so nothing of the same record, or of a later one, is queued
+// behind it, though there is room again before the socket is closed.
+func TestNothingIsQueuedBehindWhatHadNoRoom(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	conn := &gatedConn{Conn: ours, entered: make(chan struct{}), gate: make(chan struct{})}
+	cfg := Defaults()
+	cfg.MaxQueuedFrames = 1
+	var writers sync.WaitGroup
+	q := sendQueue{conn: conn, limits: &cfg, heavy: new(heavy), flusher: &writers}
+	f := &pushFrame{head: newPushHead("post:like", "post:A", 1), tail: newPushTail(schema.TimeOf(time.Now()), nil)}
+	if !q.push(f) {
+		t.Fatal("no room for the first push")
+	}
+	<-conn.entered
+	if q.push(f) {
+		t.Fatal("there is room for a second push")
+	}
+	conn.gate <- struct{}{}
+	writers.Wait() // now there would be
+	listed, _ := q.pushListed(f)
+	some, _ := q.pushSome([]pushFrame{*f})
+	if q.push(f) || listed || some > 0 || q.offer(f) == nil || q.send(ws.OpText, nil) {
+		t.Error("something is queued behind a push that had no room")
+	}
+	if q.pushes != 1 {
+		t.Errorf("n is %d, want 1", q.pushes)
+	}
+	if !q.seal(f, ws.NewCloseFrameBody(4008, ""), true) {
+		t.Error("not sealed")
+	}
+	<-conn.entered
+	conn.gate <- struct{}{}
+	writers.Wait()
+	if len(conn.written) != 2 || !bytes.HasPrefix(conn.written[1], f.appendTo(nil, 2)) {
+		t.Errorf("written: %q, want the first push and then the last one as n 2", conn.written)
 	}
 }
