@@ -105,7 +105,7 @@ func (g *gate) limit() int {
 // is to wait if it does not, 0 if it does.
 func (g *gate) enter(of *share, bytes int, now time.Time) (wait time.Duration) {
 	if early := of.until - now.Sub(g.opened); early > 0 {
-		return max(early, shortestWait)
+		return max((early + time.Millisecond - 1).Truncate(time.Millisecond), shortestWait) // as the wire says it, or who waits that long comes too early again
 	}
 	if of.count >= g.limit()-g.load.count || of.bytes+bytes > g.most.bytes-g.load.bytes {
 		wait = g.turnAway(now)

@@ -204,9 +204,10 @@ func TestNobodyGainsByNotWaiting(t *testing.T) {
 	wait := g.enter(&third, 0, now)
 	g.leave(&first, 0)
 	turned := g.turned
-	for _, early := range []time.Duration{0, wait / 2, wait - 1} {
-		if again := g.enter(&third, 0, now.Add(early)); again < wait-early {
-			t.Errorf("told to wait %v, and after %v told to wait %v", wait, early, again)
+	for _, early := range []time.Duration{0, time.Microsecond, wait / 2, wait - 1} {
+		again := g.enter(&third, 0, now.Add(early))
+		if told := time.Duration(again.Milliseconds()) * time.Millisecond; told < wait-early {
+			t.Errorf("told to wait %v, and after %v told to wait %v on the wire", wait, early, told)
 		}
 	}
 	if g.turned != turned {
