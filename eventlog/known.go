@@ -23,34 +23,78 @@ func (l *Log) prepareBlocks(ctx context.Context) error {
 	if err != nil {
 		return nil // there is no log yet
 	}
-	index, outdated, err := l.currentIndex(ctx, msgs, blocks)
+	if blocks, err = dropUnwritten(msgs, blocks); err != nil {
+		return err
+	}
+	index, grew, err := l.currentIndex(ctx, msgs, blocks)
 	if err != nil {
 		return err
+	}
+	if index != nil {
+		if fit, err := l.finishIndex(ctx, index, grew, msgs, blocks); fit || err != nil {
+			return err
+		}
+	}
+	_, err = l.readKnown(ctx, msgs, blocks)
+	return err
+}
+
+// finishIndex reads what was written to of the blocks that the index knew, and writes it.
+// It reports whether the server will go on from the index that is there then.
+func (l *Log) finishIndex(ctx context.Context, index *streamIndex, grew bool, msgs string, blocks []int) (fit bool, err error) {
+	touched, err := index.touched(msgs, blocks)
+	if err != nil {
+		return false, err
+	}
+	if l.cfg.Known == 0 {
+		touched = nil // nothing is looked for
+	}
+	damaged, err := l.readKnown(ctx, msgs, touched)
+	if err != nil {
+		return false, err
+	}
+	var unfit error
+	switch {
+	case damaged && grew:
+		unfit = fmt.Errorf("%w: a block is damaged behind what is known", errNoIndex)
+	case !damaged && (grew || len(touched) > 0):
+		unfit = index.write(msgs, streamEvents)
+	}
+	if unfit != nil && grew {
+		l.readAnew(unfit)
+		return false, nil
+	}
+	return true, nil
+}
+
+// dropUnwritten removes a last block that has nothing in it: the process ended when it had
+// made it and not written to it yet. The server would drop the index for it, and then it.
+func dropUnwritten(msgs string, blocks []int) ([]int, error) {
+	last := len(blocks) - 1
+	if last == 0 {
+		return blocks, nil // there is no log yet, or nothing is left of it
+	}
+	path := blockPath(msgs, blocks[last])
+	if info, err := os.Stat(path); err != nil || info.Size() > 0 {
+		return blocks, err
+	}
+	return blocks[:last], os.Remove(path)
+}
+
+// readKnown reads blocks and fails with ErrCut when what is known of them cannot be read.
+// It reports whether anything else cannot.
+func (l *Log) readKnown(ctx context.Context, msgs string, blocks []int) (damaged bool, err error) {
+	if l.cfg.Known == 0 {
+		return false, nil
 	}
 	s := &scan{to: l.cfg.Known, bare: true, r: &blockReader{stream: streamEvents, msgs: msgs}}
 	defer s.r.close()
 	for _, block := range blocks {
-		if l.cfg.Known == 0 {
-			break
-		}
-		if index != nil {
-			touched, err := index.touched(msgs, block)
-			if err != nil {
-				return err
-			}
-			if !touched {
-				continue
-			}
-			outdated = true
-		}
 		if err := s.known(ctx, block); err != nil {
-			return err
+			return s.damaged, err
 		}
 	}
-	if index != nil && outdated && !s.damaged {
-		return index.write(msgs, streamEvents)
-	}
-	return nil
+	return s.damaged, nil
 }
 
 // currentIndex returns the index brought up to date, and whether it is another one than the
@@ -65,20 +109,29 @@ func (l *Log) currentIndex(ctx context.Context, msgs string, blocks []int) (inde
 		err = fmt.Errorf("%w: the machine went down", errNoIndex)
 	}
 	if err != nil {
-		l.log.Debug("the server reads the whole log anew", "reason", err)
+		l.readAnew(err)
 		return nil, false, ctx.Err()
 	}
 	return index, grew, nil
 }
 
-// touched reports whether a block that the index knew of was written to since.
-func (x *streamIndex) touched(msgs string, block int) (bool, error) {
-	info, err := os.Stat(blockPath(msgs, block))
-	if err != nil {
-		return false, err
+func (l *Log) readAnew(reason error) {
+	l.log.Debug("the server reads the whole log anew", "reason", reason)
+}
+
+// touched returns the blocks that the index knew of and that were written to since.
+func (x *streamIndex) touched(msgs string, blocks []int) (touched []int, err error) {
+	for _, block := range blocks {
+		info, err := os.Stat(blockPath(msgs, block))
+		if err != nil {
+			return nil, err
+		}
+		// The kernel's clock for files ticks in milliseconds: equal says nothing.
+		if uint64(block) <= x.upTo && !info.ModTime().Before(x.written) {
+			touched = append(touched, block)
+		}
 	}
-	// The kernel's clock for files ticks in milliseconds: equal says nothing.
-	return uint64(block) <= x.upTo && !info.ModTime().Before(x.written), nil
+	return touched, nil
 }
 
 // known reads a block and fails with ErrCut when what is asked for of it cannot be read.

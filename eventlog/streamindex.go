@@ -24,7 +24,7 @@ import (
 //
 // In the file, behind the two bytes of indexVersion, are integers of variable length as
 // encoding/binary has them, in the order of the fields below; times are signed, and those
-// of blocks relative to firstTime. The number of subjects, and that of blocks, comes before
+// of blocks there relative to firstTime. The number of subjects, and that of blocks, comes before
 // the first of them. The end is a hash of all before it. Read in filestore.go of v2.15.3,
 // recoverFullState; TestStreamIndexIsTheServers fails when a version behaves otherwise.
 type streamIndex struct {
@@ -51,7 +51,7 @@ type indexedSubject struct {
 type indexedBlock struct {
 	index, bytes        uint64
 	firstSeq            uint64
-	firstTime           int64 // relative to the stream's
+	firstTime           int64 // 0 while nothing but tombstones is in it
 	lastSeq             uint64
 	lastTime            int64
 	deleted             uint64
@@ -151,6 +151,8 @@ func (d *indexDecoder) index() *streamIndex {
 			firstSeq: d.unsigned(), firstTime: d.signed(), lastSeq: d.unsigned(), lastTime: d.signed(),
 			deleted: d.unsigned(), expiring: d.unsigned(), scheduled: d.unsigned(),
 		}
+		k.firstTime += x.firstTime
+		k.lastTime += x.firstTime
 		if k.deleted > 0 {
 			k.places = d.places()
 		}
@@ -203,9 +205,9 @@ func (x *streamIndex) write(msgs, stream string) error {
 	unsigned(uint64(len(x.blocks)))
 	for _, k := range x.blocks {
 		unsigned(k.index, k.bytes, k.firstSeq)
-		signed(k.firstTime)
+		signed(k.firstTime - x.firstTime)
 		unsigned(k.lastSeq)
-		signed(k.lastTime)
+		signed(k.lastTime - x.firstTime)
 		unsigned(k.deleted, k.expiring, k.scheduled)
 		b = append(b, k.places...)
 	}
@@ -216,10 +218,14 @@ func (x *streamIndex) write(msgs, stream string) error {
 		return err
 	}
 	path := filepath.Join(msgs, indexName)
-	if err := os.WriteFile(path+".tmp", append(b, sum...), 0o600); err != nil {
-		return err
+	err = os.WriteFile(path+".tmp", append(b, sum...), 0o600)
+	if err == nil {
+		err = os.Rename(path+".tmp", path)
 	}
-	return os.Rename(path+".tmp", path)
+	if err != nil {
+		os.Remove(path + ".tmp") // the disk may be full
+	}
+	return err
 }
 
 // catchUp adds to the index what the block files have beyond it, and reports whether that
@@ -313,18 +319,23 @@ func (x *streamIndex) addBlock(ctx context.Context, r *blockReader) error {
 
 func (x *streamIndex) add(m *stored, block uint64) {
 	size := uint64(m.size())
+	if x.records == 0 {
+		x.firstSeq, x.firstTime = m.seq, m.time
+	}
 	x.records++
 	x.bytes += size
 	x.lastSeq, x.lastTime = m.seq, m.time
 	x.checksum = m.checksum()
-	at := m.time - x.firstTime
 	if block != x.lastBlock {
 		x.lastBlock = block
-		x.blocks = append(x.blocks, indexedBlock{index: block, firstSeq: m.seq, firstTime: at})
+		x.blocks = append(x.blocks, indexedBlock{index: block})
 	}
 	k := &x.blocks[len(x.blocks)-1]
+	if k.firstTime == 0 { // the server goes by that: with it, it would begin the block anew at its next record
+		k.firstSeq, k.firstTime = m.seq, m.time
+	}
 	k.bytes += size
-	k.lastSeq, k.lastTime = m.seq, at
+	k.lastSeq, k.lastTime = m.seq, m.time
 	for i := range x.subjects {
 		if s := &x.subjects[i]; s.name == string(m.subject) {
 			s.records++

@@ -86,6 +86,14 @@ func TestStreamIndexIsTheServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mustEqual(t, ours, theirs)
+	if grew, err := ours.catchUp(t.Context(), msgs, streamEvents, blocks); grew || err != nil {
+		t.Errorf("once more: %v, %v", grew, err)
+	}
+}
+
+func mustEqual(t *testing.T, ours, theirs *streamIndex) {
+	t.Helper()
 	for _, x := range []*streamIndex{ours, theirs} {
 		x.written = time.Time{}
 		slices.SortFunc(x.subjects, func(a, b indexedSubject) int { return cmp.Compare(a.name, b.name) })
@@ -93,8 +101,159 @@ func TestStreamIndexIsTheServers(t *testing.T) {
 	if !reflect.DeepEqual(ours, theirs) {
 		t.Errorf("ours is\n%+v\nand the server's\n%+v", ours, theirs)
 	}
-	if grew, err := ours.catchUp(t.Context(), msgs, streamEvents, blocks); grew || err != nil {
-		t.Errorf("once more: %v, %v", grew, err)
+}
+
+// Where a torn record was given up, the server begins a block with nothing but a tombstone
+// in it. What came behind that one stays when the process is killed, and goes on.
+func TestTombstoneInTheIndex(t *testing.T) {
+	for _, records := range []int{1, 20} {
+		dir := t.TempDir()
+		l := openLog(t, Config{Dir: dir})
+		for range records {
+			mustAppend(t, l, post("alice", "early"))
+		}
+		l.Close()
+		msgs := blockFolder(dir, streamEvents)
+		info, err := os.Stat(blockPath(msgs, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(blockPath(msgs, 1), info.Size()-10); err != nil {
+			t.Fatal(err)
+		}
+		openLog(t, Config{Dir: dir}).Close()
+		l = openLog(t, Config{Dir: dir})
+		for range 10 {
+			mustAppend(t, l, post("bob", "late"))
+		}
+		copied := killed(t, dir)
+		l.Close()
+		theirs, err := readIndex(msgs, streamEvents)
+		if err != nil || theirs.records != uint64(records)-1+10 {
+			t.Fatalf("the server's index has %+v, %v; the test tests nothing", theirs, err)
+		}
+		again := openLog(t, Config{Dir: copied})
+		ours, err := readIndex(blockFolder(copied, streamEvents), streamEvents)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if records > 1 { // with nothing left of the first block, ours still names an empty one
+			mustEqual(t, ours, theirs)
+		}
+		mustAppend(t, again, post("carol", "at last"))
+		stream, err := again.js.Stream(t.Context(), streamEvents)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seq := uint64(records) + 1; seq <= again.Durable(); seq++ {
+			if _, err := stream.GetMsg(t.Context(), seq); err != nil {
+				t.Errorf("the server does not find record %d of %d: %v", seq, again.Durable(), err)
+			}
+		}
+	}
+}
+
+// hurtBlock flips a bit of a block and lets it have been written to an hour before or after now.
+func hurtBlock(t *testing.T, msgs string, block, at int, ago time.Duration) {
+	t.Helper()
+	path, when := blockPath(msgs, block), time.Now().Add(-ago)
+	if err := errors.Join(flipByte(path, at), os.Chtimes(path, when, when)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The server reads no block anew, and so cuts nothing off, when the process was killed
+// after it had made a block and before it wrote to it.
+func TestUnwrittenBlock(t *testing.T) {
+	l, records := grown(t)
+	dir := killed(t, l.cfg.Dir)
+	msgs := blockFolder(dir, streamEvents)
+	blocks, err := blockIndexes(msgs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hurtBlock(t, msgs, 1, 2_000_000, time.Hour)
+	before := contents(t, msgs)
+	unwritten := blockPath(msgs, blocks[len(blocks)-1]+1)
+	if err := os.WriteFile(unwritten, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	again := openLog(t, Config{Dir: dir, Known: uint64(records), Logger: slog.New(slog.NewTextHandler(&said, nil))})
+	if strings.Contains(said.String(), "[EVENTS]") {
+		t.Errorf("the server said\n%s", said.String())
+	}
+	if after := contents(t, msgs); !reflect.DeepEqual(before, after) {
+		t.Error("a block was touched")
+	}
+	if seq := mustAppend(t, again, post("carol", "at last")); seq != uint64(records)+1 {
+		t.Errorf("the next record has place %d", seq)
+	}
+}
+
+// When there is an index to go on from and it cannot be used after all, all that is known
+// is read before the server does.
+func TestIndexThatIsNotWritten(t *testing.T) {
+	dir := t.TempDir()
+	l := openLog(t, Config{Dir: dir})
+	long := strings.Repeat("x", 900_000)
+	for range 25 {
+		mustAppend(t, l, post("alice", long))
+	}
+	l.Close()
+	l = openLog(t, Config{Dir: dir})
+	mustAppend(t, l, post("alice", "one more"))
+	for name, spoil := range map[string]func(t *testing.T, msgs string){
+		"damage behind what is known": func(t *testing.T, msgs string) { hurtBlock(t, msgs, 2, 2_000_000, -time.Hour) },
+		"no room": func(t *testing.T, msgs string) {
+			if err := os.MkdirAll(filepath.Join(msgs, indexName+".tmp", "in the way"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			whole, damaged := killed(t, dir), killed(t, dir)
+			for _, dir := range []string{whole, damaged} {
+				spoil(t, blockFolder(dir, streamEvents))
+			}
+			if again := openLog(t, Config{Dir: whole, Known: 5}); again.Durable() != 26 {
+				t.Errorf("it ends at %d", again.Durable())
+			}
+			msgs := blockFolder(damaged, streamEvents)
+			hurtBlock(t, msgs, 1, 2_000_000, time.Hour)
+			before := contents(t, msgs)
+			again, err := Open(t.Context(), Config{Dir: damaged, Known: 5})
+			if err == nil {
+				again.Close()
+			}
+			if after := contents(t, msgs); !errors.Is(err, ErrCut) || !reflect.DeepEqual(before, after) {
+				t.Errorf("it is opened: %v", err)
+			}
+		})
+	}
+}
+
+// A retry of what was acked before the process was killed gets its place.
+func TestRetryAfterKill(t *testing.T) {
+	dir := t.TempDir()
+	l := openLog(t, Config{Dir: dir})
+	mustAppend(t, l, post("alice", "early"))
+	l.Close()
+	l = openLog(t, Config{Dir: dir})
+	long := strings.Repeat("x", 900_000)
+	records := make([]Record, 20)
+	for i := range records {
+		records[i] = post("bob", long)
+		mustAppend(t, l, records[i])
+	}
+	again := openLog(t, Config{Dir: killed(t, dir), Known: 21})
+	for i, r := range records {
+		if seq := mustAppend(t, again, r); seq != uint64(i)+2 {
+			t.Errorf("the retry of record %d has place %d", i+2, seq)
+		}
+	}
+	if again.Durable() != 21 {
+		t.Errorf("the log ends at %d", again.Durable())
 	}
 }
 
