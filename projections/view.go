@@ -102,6 +102,11 @@ func (v *View) Seq() uint64 {
 	return at.Seq
 }
 
+// Origin tells views apart that are of different files: what changed from one of a file
+// to the next Deliver was told, but not what differs in a file that took over, as after a
+// rebuild. It is comparable, and says nothing else.
+func (v *View) Origin() any { return v.tx.DB() }
+
 // PostExists reports whether a post is there.
 func (v *View) PostExists(postID string) bool {
 	_, ok := v.state.feeds.post(postID)

@@ -40,6 +40,7 @@ type circles struct {
 	small    int                   // smallCircle
 	now, old map[circleKey]*circle // old: not asked for since now was begun
 	circled  int                   // what those of now count for
+	origin   any                   // View.Origin of what they were looked up in
 }
 
 type circleKey struct {
@@ -58,6 +59,16 @@ type circle struct {
 
 func newCircles(h *hub) circles {
 	return circles{hub: h, small: smallCircle, now: make(map[circleKey]*circle), old: make(map[circleKey]*circle)}
+}
+
+// lookIn has the circles be those of a view, mu held: of read models that took over, as
+// after a rebuild, nothing is known.
+func (c *circles) lookIn(v *projections.View) {
+	if origin := v.Origin(); origin != c.origin {
+		clear(c.now)
+		clear(c.old)
+		c.circled, c.origin = 0, origin
+	}
 }
 
 // changed notes that two users may stand otherwise to each other than they did, mu
@@ -93,6 +104,7 @@ func (c *circles) forget(key circleKey, forgotten *circle) {
 // of returns which of the connected users stand in a relation to one, as of a view, mu
 // held. It is good until the next call for the same.
 func (c *circles) of(v *projections.View, k relation, user string) *related {
+	c.lookIn(v)
 	length := k.count(v, user)
 	if length <= c.small {
 		return listed(v, k, user)
