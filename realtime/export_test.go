@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"roomlog/eventlog"
@@ -95,4 +96,24 @@ func HoldQueries(event string) (begun <-chan struct{}, release, back func()) {
 		return was.query(s, v, data)
 	}}
 	return begins, func() { close(released) }, func() { commands[event] = was }
+}
+
+// UnderWay says what the gates count for a user, "" when that is nothing.
+func (s *Server) UnderWay(id string) string {
+	s.hub.mu.Lock()
+	u := s.hub.users[id]
+	s.hub.mu.Unlock()
+	if u == nil {
+		return ""
+	}
+	s.acks.mu.Lock()
+	facts := u.sender.facts.burden
+	s.acks.mu.Unlock()
+	s.queries.mu.Lock()
+	queries := u.sender.queries.burden
+	s.queries.mu.Unlock()
+	if facts == (burden{}) && queries == (burden{}) {
+		return ""
+	}
+	return fmt.Sprintf("facts %+v, queries %+v", facts, queries)
 }

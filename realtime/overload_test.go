@@ -224,3 +224,46 @@ func TestMoreQueriesThanTheServerTakes(t *testing.T) {
 	<-time.After(time.Duration(ack.Error.RetryAfterMs) * time.Millisecond) // what it was told to wait is enough
 	late.do("feed:get", schema.Page{})
 }
+
+// However a fact ends, acked, refused, known already, without a place or with its socket
+// gone, there is room for another one then: of all together, and of the same user.
+func TestNoFactKeepsItsRoom(t *testing.T) {
+	const most = 8
+	g := openGateway(t, func(c *realtime.Config) { c.MaxWaiting, c.MaxWait = most, 10*time.Millisecond })
+	var users sync.WaitGroup
+	for u := range 6 {
+		user := fmt.Sprintf("user%d", u)
+		users.Go(func() {
+			for round := range 5 {
+				p, err := g.dial(t, user, client.Options{Token: tokenFor(t, user)})
+				if err != nil {
+					t.Errorf("%s: %v", user, err)
+					return
+				}
+				for n := range 40 {
+					event, data := "post:create", any(schema.PostCreate{Content: "and gone"})
+					switch n % 4 {
+					case 1:
+						event, data = "post:like", schema.PostAction{PostID: "01J00000000000000000000000", Action: "like"}
+					case 2:
+						event, data = "feed:get", schema.Page{}
+					}
+					if err := p.Send(event, data, fmt.Sprint("key", round, n%3), nil); err != nil {
+						break
+					}
+				}
+				p.Close()
+			}
+		})
+	}
+	users.Wait()
+	eventually(t, "nothing waits", func() bool {
+		lengths, _ := queueFigures(t, g)
+		return lengths["facts"] == 0 && lengths["facts_bytes"] == 0 && lengths["queries"] == 0 && lengths["commands"] == 0
+	})
+	for u := range 6 {
+		if left := g.server.UnderWay(fmt.Sprintf("user%d", u)); left != "" {
+			t.Errorf("user%d has under way: %s", u, left)
+		}
+	}
+}
