@@ -26,7 +26,7 @@ type user struct {
 	room      *room       // of the user's sockets; nil during the grace period
 	left      schema.Time // when the last socket closed; 0 while one is open
 	announced bool        // others were told that the user is online
-	early     bool        // the grace period is over before its time
+	gone      bool        // the grace period is over
 	changed   bool        // it is in presence.changed
 
 	sender sender // guarded by the gates
@@ -97,7 +97,7 @@ func (s *Server) arrive(actor schema.Actor, r *room) *user {
 		s.hub.arrived.add(id, len(s.hub.users))
 		s.presence.look(id, u)
 	}
-	u.actor, u.room, u.left, u.early = actor, r, 0, false
+	u.actor, u.room, u.left, u.gone = actor, r, 0, false
 	return u
 }
 
@@ -108,24 +108,29 @@ func (s *Server) depart(id string, at schema.Time) {
 	s.presence.remember(id, at)
 	p := &s.presence
 	if len(p.leaving) >= maxLeaving {
-		first := p.leaving[0]
+		s.goes(p.leaving[0])
 		p.leaving = p.leaving[1:]
-		if u := s.hub.users[first.user]; u != nil && u.left == first.at {
-			u.early = true
-			p.look(first.user, u)
-		}
 	}
 	p.leaving = append(p.leaving, departure{id, at})
 }
 
-// endGrace looks at the users whose grace period is over.
+// goes ends the grace period of who departed and is not back, hub.mu held. It is said
+// once and for all: a clock that is set back must not keep them online.
+func (s *Server) goes(d departure) {
+	if u := s.hub.users[d.user]; u != nil && u.left == d.at {
+		u.gone = true
+		s.presence.look(d.user, u)
+	}
+}
+
+// endGrace ends the grace periods whose time is over.
 func (s *Server) endGrace(now schema.Time) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	p := &s.presence
 	due := 0
 	for due < len(p.leaving) && p.leaving[due].at+schema.Time(s.cfg.PresenceGrace.Milliseconds()) <= now {
-		p.look(p.leaving[due].user, s.hub.users[p.leaving[due].user])
+		s.goes(p.leaving[due])
 		due++
 	}
 	p.leaving = slices.Delete(p.leaving, 0, due)

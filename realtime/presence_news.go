@@ -118,10 +118,9 @@ func (s *Server) presenceNews(now time.Time) (all []news) {
 			continue
 		}
 		u.changed = false
-		gone := u.left != 0 && (u.early || u.left+schema.Time(s.cfg.PresenceGrace.Milliseconds()) <= schema.TimeOf(now))
 		seen, event := schema.TimeOf(now), ""
 		switch {
-		case gone:
+		case u.gone:
 			delete(s.hub.users, id)
 			seen = u.left
 			if u.announced {
