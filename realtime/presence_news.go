@@ -13,8 +13,9 @@ import (
 // is no news, and a round is followed by a rest of as long as it took, so that half of a
 // processor at least is everybody else's. Then news comes late, and nothing else does.
 const (
-	// newsRest is the least from one round to the next.
+	// newsRest is the least from one round to the next, but for one of fewNews pushes.
 	newsRest = 10 * time.Millisecond
+	fewNews  = 64
 	// newsPushes is after how many pushes a round ends, some 50 ms' work.
 	newsPushes = 50_000
 	// newsChunk is of how many users the read models are asked at one time.
@@ -37,8 +38,12 @@ func (s *Server) runPresence(ctx context.Context) {
 		case <-s.presence.wake:
 		}
 		began := time.Now()
-		s.tellNews()
-		rest.Reset(max(newsRest, time.Since(began)))
+		pushes := s.tellNews()
+		took := time.Since(began)
+		if pushes > fewNews {
+			took = max(took, newsRest)
+		}
+		rest.Reset(took)
 		select {
 		case <-ctx.Done():
 			return
@@ -53,11 +58,11 @@ type news struct {
 	tail         []byte
 }
 
-// tellNews is one round.
-func (s *Server) tellNews() {
+// tellNews is one round. It returns how many pushes that were, about.
+func (s *Server) tellNews() (pushes int) {
 	var all []news
 	to := make(map[string][]int) // by user: which of all they are told
-	for pushes := 0; pushes < newsPushes; {
+	for pushes < newsPushes {
 		chunk := s.presenceNews(time.Now())
 		if len(chunk) == 0 {
 			break
@@ -81,6 +86,7 @@ func (s *Server) tellNews() {
 		}
 	}
 	writers.startInTurn()
+	return pushes
 }
 
 // address adds to whom news of a user is told: the connected followers, and those who

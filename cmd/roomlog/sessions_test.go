@@ -140,6 +140,9 @@ func (s *session) play(script []exchange) (got []exchange) {
 			}
 		case !*update:
 			s.expect(i+1, e)
+			if strings.Contains(e.frame, `"resumed":`) {
+				s.untilTold()
+			}
 		}
 	}
 	if !*update {
@@ -149,6 +152,20 @@ func (s *session) play(script []exchange) (got []exchange) {
 }
 
 // open connects a socket.
+// untilTold returns when the server has told others of who has connected, which it does
+// beside all else: a later line would otherwise decide who they are.
+func (s *session) untilTold() {
+	for {
+		news, err := (&target{url: s.server.url}).metric(s.t.Context(), `roomlog_queue_length{queue="presence_news"}`)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if news == 0 {
+			return
+		}
+	}
+}
+
 func (s *session) open(name string) {
 	conn, _, err := websocket.Dial(s.t.Context(), s.server.url, &websocket.DialOptions{Subprotocols: []string{"roomlog.v1"}})
 	if err != nil {
