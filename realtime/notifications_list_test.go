@@ -120,6 +120,7 @@ func TestPagesOfNotificationsWhileTheyArrive(t *testing.T) {
 func TestNotificationsOfOthers(t *testing.T) {
 	g := openGateway(t, nil)
 	alice, bob, mod := g.connect(t, "alice"), g.connect(t, "bob"), g.connect(t, "mod", schema.RoleModerator, schema.RoleAdmin)
+	eventually(t, "nobody is to hear any more who came", g.server.NewsTold)
 	post := alice.post("hello")
 	bob.comment(post, "first")
 	bob.say(bob.direct("alice"), "psst")
