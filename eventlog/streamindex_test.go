@@ -416,6 +416,11 @@ func TestGapsInTheIndex(t *testing.T) {
 // that is known of it has been read.
 func TestUnfitIndex(t *testing.T) {
 	l, records := grown(t)
+	other := openLog(t, Config{})
+	for range 3 {
+		mustAppend(t, other, post("alice", "of another log"))
+	}
+	other.Close()
 	for name, test := range map[string]struct {
 		spoil func(dir, msgs string) error
 		left  int // records; 0: it is not opened, so that nothing is cut off
@@ -426,8 +431,12 @@ func TestUnfitIndex(t *testing.T) {
 		}, records},
 		"another version": {func(_, msgs string) error { return flipByte(filepath.Join(msgs, indexName), 1) }, records},
 		"a flipped bit":   {func(_, msgs string) error { return flipByte(filepath.Join(msgs, indexName), 20) }, records},
-		"another boot":    {func(dir, _ string) error { return os.WriteFile(filepath.Join(dir, bootName), []byte("another"), 0o600) }, records},
-		"no boot":         {func(dir, _ string) error { return os.Remove(filepath.Join(dir, bootName)) }, records},
+		"another log's": {func(_, msgs string) error {
+			b, err := os.ReadFile(filepath.Join(blockFolder(other.cfg.Dir, streamEvents), indexName))
+			return errors.Join(err, os.WriteFile(filepath.Join(msgs, indexName), b, 0o600))
+		}, records},
+		"another boot": {func(dir, _ string) error { return os.WriteFile(filepath.Join(dir, bootName), []byte("another"), 0o600) }, records},
+		"no boot":      {func(dir, _ string) error { return os.Remove(filepath.Join(dir, bootName)) }, records},
 		"a torn record": {func(_, msgs string) error {
 			info, err := os.Stat(blockPath(msgs, 4))
 			return errors.Join(err, os.Truncate(blockPath(msgs, 4), info.Size()-10))
