@@ -65,6 +65,18 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// A retry is one also when a gateway of an older release wrote it.
+func TestARetryOfAnotherVersion(t *testing.T) {
+	w := bare(t, t.TempDir()+"/models.db")
+	retry := asVersion1(keyed(2, "alice", "k", "hello", hour))
+	first := keyed(1, "alice", "k", "hello", 0)
+	first.Data = []byte(`{"content":"hello","hashtags":[]}`)
+	got := applyAll(t, w, []eventRecord{first, retry}, 2, true)
+	if got[0].Code != "" || got[1].Code != schema.DuplicateKey || got[1].FirstSeq != 1 {
+		t.Errorf("%q, then %q of %d", got[0].Code, got[1].Code, got[1].FirstSeq)
+	}
+}
+
 // Only applied records are remembered: what was void may be tried again.
 func TestVoidRecordsLeaveTheKeyFree(t *testing.T) {
 	w := bare(t, t.TempDir()+"/models.db")

@@ -65,6 +65,9 @@ func newOracle() *oracle {
 	return &oracle{users: map[string]schema.Actor{}, lastSeen: map[string]schema.Time{}, keys: map[edge]oracleAnswer{}, followed: map[edge]uint64{}}
 }
 
+// asked is what a record's client asked for, of whichever version the record is.
+func asked(r eventlog.Record) string { return string(asVersion1(r).Data) }
+
 // apply returns what should become of a record: the code, and for an applied or
 // repeated one the answer.
 func (o *oracle) apply(r eventlog.Record) (code schema.Code, result string) {
@@ -75,7 +78,7 @@ func (o *oracle) apply(r eventlog.Record) (code schema.Code, result string) {
 	switch {
 	case r.Key != "" && known && o.now-first.at < 24*3600*1000:
 		code = schema.KeyReused
-		if first.event == r.Event && first.data == string(r.Data) {
+		if first.event == r.Event && first.data == asked(r) {
 			code, result = schema.DuplicateKey, first.result
 		}
 	default:
@@ -84,7 +87,7 @@ func (o *oracle) apply(r eventlog.Record) (code schema.Code, result string) {
 			o.users[r.Actor.ID] = r.Actor
 			o.lastSeen[r.Actor.ID] = max(o.lastSeen[r.Actor.ID], r.Time)
 			if r.Key != "" {
-				o.keys[edge{r.Actor.ID, r.Key}] = oracleAnswer{o.now, r.Seq, r.Event, string(r.Data), result}
+				o.keys[edge{r.Actor.ID, r.Key}] = oracleAnswer{o.now, r.Seq, r.Event, asked(r), result}
 			}
 		}
 	}
