@@ -38,6 +38,17 @@ func loadAll(t rapid.TB, w *writer, records []record, size int) (whole, inPlace 
 	return whole, inPlace
 }
 
+// twins are two writers of files of their own, with the same faults: one is to apply in
+// batches what the other loads.
+func twins(t *testing.T, path string, fault func(projector string, r *eventlog.Record) error) (batches, loads *writer) {
+	t.Helper()
+	batches, loads = bare(t, path+".batches"), bare(t, path)
+	for _, w := range []*writer{batches, loads} {
+		w.state.first.fault, w.state.second.fault = fault, fault
+	}
+	return batches, loads
+}
+
 // Whatever is loaded in one go, and whether it is put into the file or a whole file is
 // made with it, comes out as in batches: rows that go, parked records and the place where
 // the file stands as well. bbolt finds nothing wrong with what comes of it.
@@ -60,11 +71,8 @@ func TestLoadsComeOutAsBatches(t *testing.T) {
 		}
 		round++
 		path := filepath.Join(dir, fmt.Sprint(round))
-		batches, loads := bare(t, path+".batches"), bare(t, path)
+		batches, loads := twins(t, path, fault)
 		defer func() { batches.db.Close(); loads.db.Close() }()
-		for _, w := range []*writer{batches, loads} {
-			w.state.first.fault, w.state.second.fault = fault, fault
-		}
 		if _, _, err := batches.apply(records, false); err != nil {
 			rt.Fatal(err)
 		}
